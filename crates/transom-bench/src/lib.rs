@@ -1,0 +1,1 @@
+//! Benchmarks against native and against peers.

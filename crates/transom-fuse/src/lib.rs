@@ -1,0 +1,1 @@
+//! Serves volumes to the Linux kernel over FUSE.

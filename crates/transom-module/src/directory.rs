@@ -1,0 +1,42 @@
+use std::ffi::OsStr;
+
+use crate::{Entry, ItemId, ItemKind};
+
+/// A position in a directory listing. Zero is the start; every other value is
+/// the module's own, and goes on *after* the entry that carried it.
+///
+/// A cookie stays valid while entries come and go: an entry that is neither
+/// added nor removed during a listing is shown exactly once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Cookie(pub u64);
+
+/// One entry of a listing.
+#[derive(Debug)]
+pub struct DirectoryEntry<'a> {
+    /// Its name; `.` and `..` are listed too, by the module.
+    pub name: &'a OsStr,
+    /// Number of the item.
+    pub id: ItemId,
+    /// What it is.
+    pub kind: ItemKind,
+    /// Where to go on after this entry.
+    pub next: Cookie,
+}
+
+/// Receives a listing, entry by entry, until it is full.
+pub trait DirectorySink<I> {
+    /// Whether entries with attributes are wanted: then a module that has them
+    /// at hand should use [`push_found`](Self::push_found) instead of
+    /// [`push`](Self::push), and saves the caller one lookup per entry.
+    fn wants_attributes(&self) -> bool;
+
+    /// Adds an entry. False means that it did not fit: stop, it will be asked
+    /// for again.
+    #[must_use]
+    fn push(&mut self, entry: DirectoryEntry<'_>) -> bool;
+
+    /// Adds an entry that was looked up on the way; counts as a lookup of it.
+    /// Not for `.` and `..`. The item is reclaimed if it did not fit.
+    #[must_use]
+    fn push_found(&mut self, name: &OsStr, found: Entry<I>, next: Cookie) -> bool;
+}

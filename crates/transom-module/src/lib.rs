@@ -1,0 +1,50 @@
+//! The contract a file system is written against.
+//!
+//! A **module** implements [`Volume`]: it is given values and returns values.
+//! It never sees a request, a reply object or the protocol that carries them;
+//! the same volume could be served over another protocol. Who serves it (the
+//! *transport*) owns the table of live items, counts their references and
+//! gives every item back exactly once through [`Volume::reclaim`].
+//!
+//! ```text
+//!            root()                      once, when the volume is mounted
+//!              │
+//!   lookup ─► item ─► attributes, enumerate, read_link
+//!              │
+//!              ├─► open ─► Opened::Passthrough(backing)   the kernel reads the host file
+//!              │           Opened::Cached / Direct(handle) ─► read … ─► close(handle)
+//!              │
+//!           reclaim(item)               exactly once, by value
+//! ```
+//!
+//! Three of its ideas are worth knowing before reading further:
+//!
+//! * **Names are decided here, bytes need not pass through here.** `open` may
+//!   return a [`Backing`]: a host file the kernel will do the I/O on.
+//! * **Absence is an answer.** [`Lookup::Absent`] carries a [`Lifetime`], so a
+//!   name that does not exist costs one question, not one per probe.
+//! * **Abilities are claimed by type.** Optional groups of operations are
+//!   traits ([`ExtendedAttributes`], …); a [`VolumeDefinition`] can only claim
+//!   a group its volume implements, and what is not claimed is answered once
+//!   and for all with "not supported".
+//!
+//! The vocabulary is that of Apple's FSKit and of the Linux VFS; results are
+//! values that can grow fields, and every operation knows its [`Caller`].
+
+mod attributes;
+mod backing;
+mod context;
+mod definition;
+mod directory;
+mod error;
+mod name;
+mod volume;
+
+pub use attributes::{Attributes, ItemId, ItemKind, StatFs, Timestamp};
+pub use backing::Backing;
+pub use context::{Caller, Context};
+pub use definition::{ExtendedAttributes, ExtendedAttributesTable, VolumeDefinition};
+pub use directory::{Cookie, DirectoryEntry, DirectorySink};
+pub use error::{Errno, Error, Result};
+pub use name::{InvalidName, NAME_BYTES_MAX, Name};
+pub use volume::{Entry, Invalidation, Lifetime, Lookup, OpenMode, Opened, Volume};

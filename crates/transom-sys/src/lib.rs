@@ -1,0 +1,1 @@
+//! System calls and kernel structures: the only unsafe code.

@@ -1,0 +1,2 @@
+//! The `transom` program.
+fn main() {}
