@@ -1,1 +1,45 @@
 //! Serves volumes to the Linux kernel over FUSE.
+//!
+//! ```text
+//!             kernel                                     module
+//!               │ /dev/fuse                                 ▲
+//!               ▼                                           │ values
+//!   queue ─► request ─► server ── nodes, handles ── VolumeDefinition
+//!               bytes → values      who is alive
+//!   queue ◄── reply ◄──┘
+//!               values → bytes
+//! ```
+//!
+//! [`Session::start`] mounts a volume *detached* and serves it on threads of
+//! this process. [`request`] decodes, `server` calls the volume and remembers
+//! what the kernel was told, `reply` encodes; `workers` runs the threads and
+//! `inflight` sees to it that a handler that hangs delays nobody, neither its
+//! own killed caller nor the callers of others.
+//!
+//! What the kernel can do better than we, it does: with a backing file
+//! (`backing`) it reads the host file itself and no READ request comes.
+//!
+//! Sources: `<linux/fuse.h>` 7.45, `Documentation/filesystems/fuse.rst` and
+//! `fuse-passthrough.rst` of Linux 6.18; rules that are only in the kernel's
+//! code are asserted in `tests/it`.
+
+mod backing;
+mod counters;
+mod handles;
+mod inflight;
+mod mount;
+mod negotiation;
+mod nodes;
+mod notify;
+pub mod queue;
+mod reply;
+pub mod request;
+mod server;
+mod session;
+mod workers;
+
+pub use counters::Statistics;
+pub use negotiation::{Negotiated, UnsupportedVersion};
+pub use reply::Answer;
+pub use session::{MountError, Options, Session};
+pub use transom_sys::fuse_abi::Opcode;

@@ -1,1 +1,15 @@
-//! System calls and kernel structures: the only unsafe code.
+//! What the rest of the workspace needs from the kernel and no safe crate
+//! offers: the FUSE wire structures, the ioctls of `/dev/fuse`, a mount call,
+//! and the start of a process in namespaces of its own.
+//!
+//! This is the only crate of the workspace that may contain `unsafe` (the
+//! OpenZFS bindings will be the other). Everything it exports is safe to call.
+
+#![expect(
+    unsafe_code,
+    reason = "the one door to the kernel; every block says why it is sound"
+)]
+
+pub mod fuse_abi;
+pub mod fuse_device;
+pub mod mount;

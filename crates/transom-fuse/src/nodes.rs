@@ -1,0 +1,125 @@
+//! The table of live nodes: which items the kernel refers to, and how often.
+//!
+//! A node enters the table with the first lookup that finds its item and
+//! leaves it when the kernel has forgotten as many lookups as it was answered.
+//! The kernel sends no FORGET at unmount, so dropping the table is what gives
+//! the last items back. Whichever way it goes, an item is reclaimed exactly
+//! once, by the `Drop` of its node, after the last handler that uses it.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use transom_module::{Entry, ItemId, Volume, VolumeDefinition};
+
+use crate::backing::NodeBacking;
+
+/// One live item.
+pub(crate) struct Node<V: Volume> {
+    /// Settled by the first open; see [`crate::backing`].
+    pub(crate) backing: Mutex<Option<Arc<NodeBacking>>>,
+    item: Option<V::Item>,
+    definition: Arc<VolumeDefinition<V>>,
+}
+
+impl<V: Volume> Node<V> {
+    pub(crate) fn item(&self) -> &V::Item {
+        self.item
+            .as_ref()
+            .expect("an item leaves its node only when the node is dropped")
+    }
+}
+
+impl<V: Volume> Drop for Node<V> {
+    fn drop(&mut self) {
+        if let Some(item) = self.item.take() {
+            self.definition.volume.reclaim(item);
+        }
+    }
+}
+
+/// Shards of the table, so that lookups in different directories rarely wait
+/// for each other. A power of two.
+const SHARDS: usize = 16;
+
+type Shard<V> = Mutex<HashMap<u64, Counted<V>>>;
+
+struct Counted<V: Volume> {
+    node: Arc<Node<V>>,
+    /// Lookups answered and not yet forgotten.
+    lookups: u64,
+}
+
+pub(crate) struct NodeTable<V: Volume> {
+    definition: Arc<VolumeDefinition<V>>,
+    shards: [Shard<V>; SHARDS],
+}
+
+impl<V: Volume> NodeTable<V> {
+    pub(crate) fn new(definition: Arc<VolumeDefinition<V>>) -> Self {
+        Self {
+            definition,
+            shards: std::array::from_fn(|_| Mutex::default()),
+        }
+    }
+
+    /// Counts one lookup of the item in `found`, which the kernel is about to
+    /// be told. Undone by [`forget`](Self::forget) if the answer is lost.
+    pub(crate) fn acquire(&self, found: Entry<V::Item>) {
+        let id = found.attributes.id;
+        let node = Arc::new(Node {
+            backing: Mutex::new(None),
+            item: Some(found.item),
+            definition: Arc::clone(&self.definition),
+        });
+        // A second item of the same id is the same item: `node` is dropped and
+        // gives it back, outside the lock.
+        let _duplicate = match self.shard(id.raw()).entry(id.raw()) {
+            Slot::Occupied(mut slot) => {
+                slot.get_mut().lookups += 1;
+                Some(node)
+            }
+            Slot::Vacant(slot) => {
+                slot.insert(Counted { node, lookups: 1 });
+                None
+            }
+        };
+    }
+
+    /// The node of that number, if the kernel may still refer to it.
+    pub(crate) fn get(&self, id: u64) -> Option<Arc<Node<V>>> {
+        self.shard(id)
+            .get(&id)
+            .map(|counted| Arc::clone(&counted.node))
+    }
+
+    /// The kernel forgets `lookups` lookups of a node. The root stays for as
+    /// long as the volume is mounted. Forgetting more than was counted is a
+    /// kernel's error that must not become ours: the count stops at 0.
+    pub(crate) fn forget(&self, id: u64, lookups: u64) {
+        if id == ItemId::ROOT.raw() {
+            return;
+        }
+        let _last = match self.shard(id).entry(id) {
+            Slot::Occupied(mut slot) if slot.get().lookups > lookups => {
+                slot.get_mut().lookups -= lookups;
+                None
+            }
+            Slot::Occupied(slot) => Some(slot.remove()),
+            Slot::Vacant(_) => None,
+        };
+    }
+
+    /// Live nodes, the root included.
+    pub(crate) fn len(&self) -> usize {
+        (0..SHARDS)
+            .map(|shard| self.shard(shard as u64).len())
+            .sum()
+    }
+
+    fn shard(&self, id: u64) -> std::sync::MutexGuard<'_, HashMap<u64, Counted<V>>> {
+        self.shards[id as usize % SHARDS]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
