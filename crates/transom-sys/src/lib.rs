@@ -12,4 +12,6 @@
 
 pub mod fuse_abi;
 pub mod fuse_device;
+pub mod launch;
 pub mod mount;
+pub mod unlink;

@@ -1,0 +1,161 @@
+//! Detached mounts: making, cloning, changing and joining them.
+//!
+//! A detached mount is a descriptor. Nobody sees it in a mount table until it
+//! is attached to an attached mount; it can be walked through the descriptor
+//! all the same, other detached mounts can be put on it (Linux 6.15), and with
+//! the last descriptor it is gone.
+//!
+//! Everything here is a plain system call: no allocation, no lock. So it may
+//! also be called between `fork` and `execve`.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::io::{Errno, Result};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+};
+
+/// How far an operation on a mount reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The one mount.
+    Mount,
+    /// The mount and every mount below it.
+    Tree,
+}
+
+/// Makes a superblock of type `kind` with textual `options` and a detached
+/// mount of it. An option with an empty value is set as a flag.
+pub fn new(
+    kind: &CStr,
+    options: &[(&CStr, &CStr)],
+    attributes: MountAttrFlags,
+) -> Result<NewMount> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        if value.is_empty() {
+            rustix::mount::fsconfig_set_flag(&context, *key)?;
+        } else {
+            rustix::mount::fsconfig_set_string(&context, *key, *value)?;
+        }
+    }
+    rustix::mount::fsconfig_create(&context)?;
+    let mount = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    Ok(NewMount { context, mount })
+}
+
+/// A mount whose superblock has just been made and can still be changed.
+#[derive(Debug)]
+pub struct NewMount {
+    context: OwnedFd,
+    mount: OwnedFd,
+}
+
+impl NewMount {
+    /// Leaves the superblock as it is.
+    #[must_use]
+    pub fn finish(self) -> OwnedFd {
+        self.mount
+    }
+
+    /// Makes the superblock itself read-only, whatever mounts of it say.
+    pub fn finish_read_only(self) -> Result<OwnedFd> {
+        rustix::mount::fsconfig_set_flag(&self.context, c"ro")?;
+        rustix::mount::fsconfig_reconfigure(&self.context)?;
+        Ok(self.mount)
+    }
+}
+
+impl AsFd for NewMount {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.mount.as_fd()
+    }
+}
+
+/// A detached bind mount of what `path` leads to below `directory`; an empty
+/// path means the file `directory` itself, of whatever type. A symbolic link
+/// at the end is not followed.
+///
+/// The clone of a shared mount is a peer of it, so that what is mounted on one
+/// appears on the other: [`change`] its propagation before mounting on it.
+pub fn clone(directory: impl AsFd, path: &CStr, reach: Reach) -> Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    if path.is_empty() {
+        flags |= OpenTreeFlags::AT_EMPTY_PATH;
+    }
+    if reach == Reach::Tree {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    rustix::mount::open_tree(directory, path, flags)
+}
+
+/// Puts the detached `mount` onto the file or directory `onto`.
+pub fn attach(mount: impl AsFd, onto: impl AsFd) -> Result<()> {
+    rustix::mount::move_mount(
+        mount,
+        c"",
+        onto,
+        c"",
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
+    )
+}
+
+/// What [`change`] does to a mount.
+#[derive(Debug, Clone, Copy)]
+pub struct Change {
+    /// Attributes to set; none is ever cleared.
+    pub set: MountAttrFlags,
+    /// New propagation type; `None` keeps what it is.
+    pub propagation: Option<MountPropagationFlags>,
+}
+
+impl Change {
+    /// Sets `attributes` and leaves the peer group, if the mount is in one.
+    #[must_use]
+    pub fn private(attributes: MountAttrFlags) -> Self {
+        Self {
+            set: attributes,
+            propagation: Some(MountPropagationFlags::PRIVATE),
+        }
+    }
+}
+
+/// Changes the attributes of a mount: `mount_setattr(2)`.
+pub fn change(mount: impl AsFd, reach: Reach, change: Change) -> Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: u64::from(change.set.bits()),
+        attr_clr: 0,
+        propagation: change
+            .propagation
+            .map_or(0, |propagation| u64::from(propagation.bits())),
+        userns_fd: 0,
+    };
+    let flags = match reach {
+        Reach::Mount => libc::AT_EMPTY_PATH,
+        Reach::Tree => libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+    };
+    // SAFETY: the kernel reads the C string and one `mount_attr` of the given
+    // size, both of which live until the call returns.
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of_val(&attributes),
+        )
+    };
+    if returned < 0 {
+        return Err(last_errno());
+    }
+    Ok(())
+}
+
+pub(crate) fn last_errno() -> Errno {
+    // SAFETY: the location is the calling thread's own and always readable.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}
