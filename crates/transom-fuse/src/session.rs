@@ -145,7 +145,8 @@ impl<V: Volume> Session<V> {
     ///
     /// `negotiated` is what that server [agreed on](Self::negotiated). Nodes
     /// it handed out are unknown here; the kernel is told that they are stale
-    /// and looks their names up again.
+    /// and looks their names up again. The volume must mean the same items by
+    /// the same ids as the one before: the kernel still has their pages.
     pub fn attach(
         definition: VolumeDefinition<V>,
         connection: OwnedFd,

@@ -9,10 +9,7 @@ use transom_fuse::{Options, Session};
 use transom_test::privileged;
 
 use crate::shelf::{Content, Shelf};
-use crate::{path_of, serve, serve_with};
-
-/// Long enough for any loaded machine, short enough for a test.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::{PATIENCE, path_of, serve, serve_with};
 
 fn cat(session: &Session<Shelf>, name: &str) -> Child {
     let mount = format!(
@@ -94,7 +91,8 @@ fn privileged_a_handled_signal_does_not_break_a_slow_open() {
         "import signal, os\n\
          signal.signal(signal.SIGALRM, lambda *_: None)\n\
          signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)\n\
-         os.close(os.open('{mount}/slow', os.O_RDONLY))\n"
+         os.close(os.open('{mount}/slow', os.O_RDONLY))\n\
+         signal.setitimer(signal.ITIMER_REAL, 0)\n"
     );
     let output = Command::new("python3").args(["-c", &script]).output();
     let Ok(output) = output else {

@@ -8,10 +8,14 @@ mod supervision;
 
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shelf::{Content, Shelf};
 use transom_fuse::{Options, Session};
 use transom_module::VolumeDefinition;
+
+/// Long enough for any loaded machine, short enough for a test.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn serve(files: &[(&str, Content)]) -> Session<Shelf> {
     serve_with(files, &Options::default())

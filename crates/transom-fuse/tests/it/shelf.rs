@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,10 +56,17 @@ impl Shelf {
         shelf
     }
 
-    /// Adds or replaces a file; each version is an item of its own.
+    /// Adds or replaces a file. Its id is made of its name and content, so that
+    /// each version is an item of its own and two servers of one connection
+    /// mean the same by the same id.
     pub(crate) fn put(&self, name: &str, content: Content) {
-        static NEXT: AtomicU64 = AtomicU64::new(2);
-        let id = ItemId::new(NEXT.fetch_add(1, Ordering::Relaxed)).unwrap();
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        match &content {
+            Content::Host(backing) => rustix::fs::fstat(backing).unwrap().st_ino.hash(&mut hasher),
+            other => format!("{other:?}").hash(&mut hasher),
+        }
+        let id = ItemId::new(hasher.finish() | 2).unwrap();
         self.files
             .lock()
             .unwrap()
