@@ -221,9 +221,9 @@ mod tests {
 # entries-in-buffer/entries-written: 3/3   #P:2
 #
 #           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION
-             cat-42      [001] .....  1.000001: fuse_request_send: connection 48 req 2 opcode 15 (FUSE_READ) len 80 
-             cat-42      [001] .....  1.000002: fuse_request_send: connection 49 req 2 opcode 15 (FUSE_READ) len 80 
-             cat-42      [000] .....  1.000003: fuse_request_send: connection 48 req 4 opcode 53 (0x35) len 80 
+             cat-42      [001] .....  1.000001: fuse_request_send: connection 48 req 2 opcode 15 (FUSE_READ) len 80
+             cat-42      [001] .....  1.000002: fuse_request_send: connection 49 req 2 opcode 15 (FUSE_READ) len 80
+             cat-42      [000] .....  1.000003: fuse_request_send: connection 48 req 4 opcode 53 (0x35) len 80
 ";
 
     #[test]

@@ -1,0 +1,147 @@
+//! What the tests need beyond Rust, installed if it is missing.
+
+use std::env;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use xshell::{Shell, cmd};
+
+use crate::privilege::Privilege;
+use crate::step::Step;
+
+/// A Debian package that tests need because they run `program`.
+struct Package {
+    name: &'static str,
+    program: &'static str,
+    /// The first step that needs it.
+    step: Step,
+}
+
+const PACKAGES: &[Package] = &[
+    // Real compiles inside views.
+    package("gcc", "gcc", Step::Unit),
+    package("make", "make", Step::Unit),
+    // Module resolution that walks up the parent directories.
+    package("nodejs", "node", Step::Unit),
+    // Host files on the file systems that users have.
+    package("e2fsprogs", "mkfs.ext4", Step::Privileged),
+    package("xfsprogs", "mkfs.xfs", Step::Privileged),
+    package("btrfs-progs", "mkfs.btrfs", Step::Privileged),
+    package("mount", "mount", Step::Privileged),
+    // Privileged tests that run something without privilege.
+    package("util-linux", "setpriv", Step::Privileged),
+];
+
+/// A cargo subcommand from crates.io. Any installed version will do; `version`
+/// is the one that is installed, known to build with the workspace's Rust.
+struct CargoTool {
+    name: &'static str,
+    version: &'static str,
+    steps: &'static [Step],
+}
+
+const CARGO_TOOLS: &[CargoTool] = &[
+    CargoTool {
+        name: "cargo-nextest",
+        version: "0.9.143",
+        steps: &[Step::Tidy, Step::Unit, Step::Privileged],
+    },
+    CargoTool {
+        name: "cargo-deny",
+        version: "0.20.2",
+        steps: &[Step::Deny],
+    },
+];
+
+/// Parts of the Rust distribution that a minimal installation lacks.
+const COMPONENTS: &[(&str, Step)] = &[("rustfmt", Step::Fmt), ("clippy", Step::Clippy)];
+
+/// Makes sure that everything `steps` need is there.
+pub(crate) fn install(shell: &Shell, steps: &[Step], privilege: Privilege) -> Result<()> {
+    install_components(shell, steps)?;
+    install_packages(shell, steps, privilege)?;
+    install_cargo_tools(shell, steps)
+}
+
+const fn package(name: &'static str, program: &'static str, step: Step) -> Package {
+    Package {
+        name,
+        program,
+        step,
+    }
+}
+
+fn install_components(shell: &Shell, steps: &[Step]) -> Result<()> {
+    for (component, step) in COMPONENTS {
+        let program = format!("cargo-{}", component.trim_start_matches("rust"));
+        if !steps.contains(step) || is_installed(&program) {
+            continue;
+        }
+        if cmd!(shell, "rustup component add {component}")
+            .run()
+            .is_err()
+        {
+            bail!("{component} is missing: install it where your Rust comes from");
+        }
+    }
+    Ok(())
+}
+
+fn install_packages(shell: &Shell, steps: &[Step], privilege: Privilege) -> Result<()> {
+    let missing: Vec<_> = PACKAGES
+        .iter()
+        .filter(|package| steps.contains(&package.step) && !is_installed(package.program))
+        .map(|package| package.name)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    if !is_installed("apt-get") {
+        bail!("this is no Debian system; install what it calls: {names}");
+    }
+    let Some(as_root) = privilege.prefix() else {
+        bail!("the tests need more packages; as root: apt-get install {names}");
+    };
+    // Through env(1), because sudo need not hand on the variables it is given.
+    let apt = [
+        as_root,
+        &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"],
+    ]
+    .concat();
+    let (program, apt) = (apt[0], &apt[1..]);
+    cmd!(shell, "{program} {apt...} update").run()?;
+    cmd!(
+        shell,
+        "{program} {apt...} install --yes --no-install-recommends {missing...}"
+    )
+    .run()?;
+    Ok(())
+}
+
+fn install_cargo_tools(shell: &Shell, steps: &[Step]) -> Result<()> {
+    for CargoTool {
+        name,
+        version,
+        steps: needed_by,
+    } in CARGO_TOOLS
+    {
+        if needed_by.iter().any(|step| steps.contains(step)) && !is_installed(name) {
+            cmd!(shell, "cargo install --locked {name} --version {version}").run()?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether `program` is where programs are: in `PATH`, in the directories for
+/// administrators, which `PATH` often lacks, or where cargo installs.
+fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let cargo_home = env::var_os("CARGO_HOME")
+        .map(|home| Path::new(&home).join("bin"))
+        .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo/bin")));
+    env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .chain(cargo_home)
+        .any(|directory| directory.join(program).is_file())
+}
