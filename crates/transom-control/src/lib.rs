@@ -1,1 +1,24 @@
-//! The control plane's wire contract and its client.
+//! The control plane's wire contract, its server loop and its client.
+//!
+//! The protocol is [varlink](https://varlink.org): JSON objects, each ended by
+//! a NUL byte, on a Unix socket. The contract is the interface file
+//! `io.transom.View.varlink` beside this one; any varlink client can read it
+//! from a running server and call it.
+//!
+//! Only the types of this crate are serialised on that wire.
+//!
+//! WHEN CHANGING THE CONTRACT: methods, parameters and types are only added,
+//! and what is added to an existing method or type is optional (`?`). A change
+//! that is not of this kind makes a new interface beside the old one. The
+//! interface file, the types in `view.rs` and the test that holds them against
+//! each other change in the same commit.
+
+mod client;
+mod message;
+mod server;
+mod view;
+
+pub use client::{CallError, Client};
+pub use message::MESSAGE_BYTES_MAX;
+pub use server::{CONNECTIONS_MAX, Listener, Service, serve_connection};
+pub use view::{Change, Description, Explanation, INTERFACE, INTERFACE_TEXT, Refusal};

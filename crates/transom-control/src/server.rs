@@ -1,0 +1,234 @@
+//! The server's side: a listening socket, one thread per connection.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::geteuid;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::message::{self, Call, Reader, Reply};
+use crate::view::wire::{
+    DescribeReply, ErrorParameters, ExplainCall, StatisticsReply, TraceReply, UpdateCall,
+    UpdateReply,
+};
+use crate::{Change, Description, Explanation, INTERFACE, INTERFACE_TEXT, Refusal};
+
+/// Most connections of one listener at a time; further ones are closed.
+pub const CONNECTIONS_MAX: usize = 16;
+
+/// A client that does not take its reply within this time is dropped.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What serves the calls of `io.transom.View`.
+pub trait Service: Send + Sync + 'static {
+    /// The view itself.
+    fn describe(&self) -> Description;
+
+    /// Applies all changes or none; returns the new epoch.
+    fn update(&self, changes: &[Change]) -> Result<u64, Refusal>;
+
+    /// Why a path is there, or is not.
+    fn explain(&self, path: &Value) -> Result<Explanation, Refusal>;
+
+    /// Which inputs were used so far.
+    fn trace(&self) -> Result<Value, Refusal>;
+
+    /// Requests so far.
+    fn statistics(&self) -> Value;
+}
+
+/// A listening socket and the thread that accepts from it. Dropping it closes
+/// the socket and removes it; connections end with their clients.
+#[derive(Debug)]
+pub struct Listener {
+    path: PathBuf,
+    closing: Arc<AtomicBool>,
+}
+
+impl Listener {
+    /// Listens at `path`. Its directory is made if need be, for our user
+    /// alone; so is the socket, and callers who are neither our user nor root
+    /// are turned away.
+    pub fn start(path: &Path, service: Arc<dyn Service>) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)?;
+        }
+        let socket = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let closing = Arc::new(AtomicBool::new(false));
+        let listener = Self {
+            path: path.to_owned(),
+            closing: Arc::clone(&closing),
+        };
+        thread::Builder::new()
+            .name("control".into())
+            .spawn(move || accept(&socket, &service, &closing))?;
+        Ok(listener)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Release);
+        // Wakes the accepting thread.
+        drop(UnixStream::connect(&self.path));
+        // Failing means that somebody has removed it already.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn accept(socket: &UnixListener, service: &Arc<dyn Service>, closing: &AtomicBool) {
+    let open = Arc::new(AtomicUsize::new(0));
+    for stream in socket.incoming() {
+        if closing.load(Ordering::Acquire) {
+            return;
+        }
+        let Ok(stream) = stream else { continue };
+        if !may_connect(&stream) || open.fetch_add(1, Ordering::AcqRel) >= CONNECTIONS_MAX {
+            open.fetch_sub(1, Ordering::AcqRel);
+            continue;
+        }
+        let (service, of_thread) = (Arc::clone(service), Arc::clone(&open));
+        let started = thread::Builder::new()
+            .name("control-client".into())
+            .spawn(move || {
+                if let Err(error) = serve_connection(&stream, &*service) {
+                    tracing::debug!(%error, "a control connection ended");
+                }
+                of_thread.fetch_sub(1, Ordering::AcqRel);
+            });
+        if started.is_err() {
+            open.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+fn may_connect(stream: &UnixStream) -> bool {
+    let allowed = |uid: u32| uid == 0 || uid == geteuid().as_raw();
+    rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| allowed(peer.uid.as_raw()))
+}
+
+/// Serves one connection until its client closes it. For a descriptor that was
+/// handed to the client, who then needs no right to connect.
+pub fn serve_connection(stream: &UnixStream, service: &dyn Service) -> io::Result<()> {
+    stream.set_write_timeout(Some(WRITE_PATIENCE))?;
+    let mut reader = Reader::new(stream.try_clone()?);
+    while let Some(bytes) = reader.next()? {
+        let call: Call = serde_json::from_slice(&bytes)?;
+        let reply = answer(&call, service);
+        if !call.oneway {
+            message::write(stream, &reply)?;
+        }
+    }
+    Ok(())
+}
+
+fn answer(call: &Call, service: &dyn Service) -> Reply {
+    let Some((interface, method)) = call.method.rsplit_once('.') else {
+        return Reply::error(
+            "org.varlink.service.InterfaceNotFound",
+            &[("interface", &call.method)],
+        );
+    };
+    let outcome = match (interface, method) {
+        (INTERFACE, "Describe") => success(&DescribeReply {
+            view: service.describe(),
+        }),
+        (INTERFACE, "Update") => with(call, |call: UpdateCall| {
+            refusable(
+                service
+                    .update(&call.changes)
+                    .map(|epoch| UpdateReply { epoch }),
+            )
+        }),
+        (INTERFACE, "Explain") => with(call, |call: ExplainCall| {
+            refusable(service.explain(&call.path))
+        }),
+        (INTERFACE, "Trace") => refusable(service.trace().map(|trace| TraceReply { trace })),
+        (INTERFACE, "Statistics") => success(&StatisticsReply {
+            statistics: service.statistics(),
+        }),
+        ("org.varlink.service", "GetInfo") => success(&json!({
+            "vendor": "Transom",
+            "product": "transom",
+            "version": env!("CARGO_PKG_VERSION"),
+            "url": "",
+            "interfaces": ["org.varlink.service", INTERFACE],
+        })),
+        ("org.varlink.service", "GetInterfaceDescription") => {
+            match call.parameters.get("interface").and_then(Value::as_str) {
+                Some(INTERFACE) => success(&json!({ "description": INTERFACE_TEXT })),
+                other => Err(Reply::error(
+                    "org.varlink.service.InterfaceNotFound",
+                    &[("interface", other.unwrap_or_default())],
+                )),
+            }
+        }
+        (INTERFACE | "org.varlink.service", _) => Err(Reply::error(
+            "org.varlink.service.MethodNotFound",
+            &[("method", method)],
+        )),
+        _ => Err(Reply::error(
+            "org.varlink.service.InterfaceNotFound",
+            &[("interface", interface)],
+        )),
+    };
+    outcome.unwrap_or_else(|error| error)
+}
+
+type Outcome = Result<Reply, Reply>;
+
+fn success(parameters: &impl Serialize) -> Outcome {
+    serde_json::to_value(parameters)
+        .map(|parameters| Reply {
+            error: None,
+            parameters,
+        })
+        .map_err(|error| {
+            Reply::error(
+                "io.transom.View.Unavailable",
+                &[("message", &error.to_string())],
+            )
+        })
+}
+
+fn refusable<T: Serialize>(result: Result<T, Refusal>) -> Outcome {
+    let (name, message) = match result {
+        Ok(parameters) => return success(&parameters),
+        Err(Refusal::Refused(message)) => ("Refused", message),
+        Err(Refusal::Unavailable(message)) => ("Unavailable", message),
+    };
+    let parameters = serde_json::to_value(ErrorParameters { message }).unwrap_or_default();
+    Err(Reply {
+        error: Some(format!("{INTERFACE}.{name}")),
+        parameters,
+    })
+}
+
+fn with<P: DeserializeOwned>(call: &Call, then: impl FnOnce(P) -> Outcome) -> Outcome {
+    match P::deserialize(&call.parameters) {
+        Ok(parameters) => then(parameters),
+        Err(error) => Err(Reply::error(
+            "org.varlink.service.InvalidParameter",
+            &[("parameter", &error.to_string())],
+        )),
+    }
+}
