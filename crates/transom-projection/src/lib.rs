@@ -1,10 +1,45 @@
 //! The projection module: a tree of declared inputs, made of existing host
 //! files.
 
+mod attributes;
+
 mod declaration;
+mod edit_distance;
+mod errors;
+mod explain;
+mod host;
+mod json_bytes;
 pub mod manifest;
+mod parallel;
+mod pin;
+mod projection;
+mod shared;
+mod stamp;
+mod sync;
+pub mod trace;
+mod tree;
+mod update;
+mod verify;
+mod version;
+mod view;
 mod view_path;
+mod volume;
+mod whole;
 
 pub use declaration::{Declaration, Mapping, Origin};
+pub use errors::{ERRORS_SHOWN_MAX, Errors};
+pub use explain::{Absence, Answer, Explanation, PinnedVersion};
+pub use host::HostRoot;
 pub use manifest::{Manifest, ManifestError};
+pub use pin::{NAMES_PINNED_MAX, PinError, PinProblem};
+pub use projection::{Projection, ProjectionOptions};
+pub use shared::OwnerMap;
+pub use stamp::Stamp;
+pub use trace::TraceReport;
+pub use tree::{ENTRIES_MAX, Tree, TreeError};
+pub use update::{CHANGES_MAX, Change, UpdateError};
+pub use verify::ChangedInput;
+pub use version::{OnChange, StaleVersion, Version, VersionState};
+pub use view::{InvalidViewId, View, ViewId, ViewOptions, ViewStatistics, WalkEntry};
 pub use view_path::{InvalidViewPath, PATH_BYTES_MAX, ViewPath};
+pub use volume::Item;

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,7 +14,10 @@ pub const PATH_BYTES_MAX: usize = 4095;
 /// A view path is bytes, relative, and already clean: no empty names, no `.`,
 /// no `..`, no NUL. The empty path is the root itself. Whoever holds one can
 /// hand it to the kernel without a look at it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+///
+/// Paths order as a walk of the tree meets them: a directory right before what
+/// lies below it, and siblings by their bytes.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct ViewPath(Vec<u8>);
 
 impl ViewPath {
@@ -133,6 +137,21 @@ impl ViewPath {
     }
 }
 
+impl Ord for ViewPath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // NUL, which no path holds, stands in for the separator: it sorts
+        // before every byte that a name can go on with.
+        let key = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+        self.0.iter().map(key).cmp(other.0.iter().map(key))
+    }
+}
+
+impl PartialOrd for ViewPath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl fmt::Display for ViewPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_root() {
@@ -170,6 +189,10 @@ pub enum InvalidViewPath {
 mod tests {
     use super::*;
 
+    fn path(text: &str) -> ViewPath {
+        ViewPath::parse(text.as_bytes()).unwrap()
+    }
+
     #[test]
     fn declared_paths_are_relative_and_clean() {
         let parse = |text: &str| ViewPath::parse(text.as_bytes());
@@ -204,6 +227,13 @@ mod tests {
             ViewPath::parse_inside(b"//usr/bin").unwrap().to_string(),
             "usr/bin"
         );
+    }
+
+    #[test]
+    fn order_is_that_of_a_walk() {
+        let sorted = ["a", "a/b", "a/b/c", "a-b", "a.c", "b"].map(path);
+        assert!(sorted.is_sorted());
+        assert!(ViewPath::root() < sorted[0]);
     }
 
     #[test]

@@ -1,0 +1,300 @@
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::io::Errno;
+use transom_module::{ItemId, ItemKind, Timestamp};
+
+use crate::errors::Collected;
+use crate::host::{HostCursor, HostDirectory, HostFile};
+use crate::parallel::in_ranges;
+use crate::shared::{IdBlock, Shared};
+use crate::trace::Touched;
+use crate::tree::{Kind, NodeId};
+use crate::version::{Location, NewVersion};
+use crate::view::{Pinned, ViewOptions};
+use crate::whole::{Symlink, WholeDirectory};
+use crate::{Errors, OnChange, Origin, Tree, Version, ViewPath};
+
+/// The most names that one view pins below directories mapped as a whole.
+pub const NAMES_PINNED_MAX: usize = 1 << 22;
+
+/// A host file that could not be pinned.
+#[derive(Debug)]
+pub struct PinError {
+    /// The name in the view.
+    pub name: ViewPath,
+    /// Where it was declared.
+    pub origin: Origin,
+    /// The host path.
+    pub source: Arc<Path>,
+    /// What is wrong with it.
+    pub problem: PinProblem,
+}
+
+/// Why a host file could not be pinned.
+#[derive(Debug)]
+pub enum PinProblem {
+    /// Nothing has that path.
+    Missing,
+    /// A regular file was declared, and this is there.
+    NotAFile(ItemKind),
+    /// A directory was declared, and this is there.
+    NotADirectory(ItemKind),
+    /// This process may not read it.
+    Unreadable,
+    /// The host refused.
+    Host(io::Error),
+}
+
+/// What a source has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    File,
+    Directory,
+    Either,
+}
+
+/// Pins host files on behalf of one view.
+#[derive(Debug)]
+pub(crate) struct Pinner {
+    pub(crate) shared: Arc<Shared>,
+    /// When the view was made: the time that its own items show.
+    pub(crate) made: Timestamp,
+    on_change: OnChange,
+    /// Versions are not shared with other views, so that it is known who
+    /// touched them.
+    is_exclusive: bool,
+    /// How many names below whole directories are pinned.
+    names: AtomicUsize,
+}
+
+impl Pinner {
+    pub(crate) fn new(shared: Arc<Shared>, options: ViewOptions) -> Self {
+        Self {
+            shared,
+            made: Timestamp::now(),
+            on_change: options.on_change,
+            is_exclusive: options.trace,
+            names: AtomicUsize::new(0),
+        }
+    }
+
+    /// Pins all nodes of a new tree, the node with number n as item n of `ids`.
+    pub(crate) fn pin_tree(
+        &self,
+        tree: &Tree,
+        ids: IdBlock,
+    ) -> Result<Vec<Pinned>, Errors<PinError>> {
+        let count = tree.nodes().len();
+        let parts = in_ranges(count, |range| {
+            let mut cursor = HostCursor::new(&self.shared.host);
+            let mut errors = Collected::default();
+            let mut pins = Vec::with_capacity(range.len());
+            for index in range {
+                let node = &tree.nodes()[index];
+                let path = || tree.path(NodeId::from_index(index));
+                match node.kind.open_source(&mut cursor) {
+                    Ok(file) => {
+                        let parent = ids.id(node.parent.index());
+                        pins.push(self.pin(&node.kind, file, ids.id(index), parent, path));
+                    }
+                    Err((source, problem)) => errors.push(PinError {
+                        name: path(),
+                        origin: node.origin.clone(),
+                        source,
+                        problem,
+                    }),
+                }
+                if errors.is_full() {
+                    break;
+                }
+            }
+            errors.or(pins)
+        });
+        let mut errors = Collected::default();
+        let mut pins = Vec::with_capacity(count);
+        for part in parts {
+            match part {
+                Ok(part) => pins.extend(part),
+                Err(part) => errors.append(part),
+            }
+        }
+        errors.or(pins)
+    }
+
+    /// Makes the item that a node stands for, given its open source if it has
+    /// one.
+    pub(crate) fn pin(
+        &self,
+        kind: &Kind,
+        file: Option<HostFile>,
+        id: ItemId,
+        parent: ItemId,
+        path: impl FnOnce() -> ViewPath,
+    ) -> Pinned {
+        match (kind, file) {
+            (Kind::File { source, executable }, Some(file)) => {
+                let location = Location::Host(self.shared.host.clone());
+                Pinned::File(self.version(file, source.clone(), location, *executable))
+            }
+            (Kind::WholeDirectory { source }, Some(HostFile { descriptor, stamp })) => {
+                let host = HostDirectory {
+                    descriptor,
+                    path: source.clone(),
+                };
+                Pinned::Whole(Arc::new(WholeDirectory::new(
+                    id,
+                    parent,
+                    path(),
+                    host,
+                    stamp,
+                )))
+            }
+            (Kind::Directory(_), _) => Pinned::directory(id),
+            (Kind::Symlink { target }, _) => Pinned::Symlink(Arc::new(Symlink {
+                id,
+                target: target.clone(),
+                uid: 0,
+                gid: 0,
+                modified: self.made,
+                touched: Touched::default(),
+            })),
+            (Kind::File { .. } | Kind::WholeDirectory { .. }, None) => {
+                unreachable!("a source is opened before it is pinned")
+            }
+        }
+    }
+
+    pub(crate) fn version(
+        &self,
+        file: HostFile,
+        host_path: Arc<Path>,
+        location: Location,
+        executable: Option<bool>,
+    ) -> Arc<Version> {
+        let new = NewVersion {
+            file,
+            host_path,
+            location,
+            executable,
+            on_change: self.on_change,
+        };
+        let versions = &self.shared.versions;
+        if self.is_exclusive {
+            versions.alone(new, self.shared.next_id())
+        } else {
+            versions.share(new, || self.shared.next_id())
+        }
+    }
+
+    /// Counts one more name below a whole directory, unless there are too
+    /// many.
+    pub(crate) fn count_name(&self) -> io::Result<()> {
+        if self.names.fetch_add(1, Ordering::Relaxed) < NAMES_PINNED_MAX {
+            return Ok(());
+        }
+        self.names.fetch_sub(1, Ordering::Relaxed);
+        Err(Errno::NFILE.into())
+    }
+}
+
+impl Kind {
+    /// Opens the host file it needs, if any. An error comes with the host
+    /// path.
+    fn open_source(
+        &self,
+        cursor: &mut HostCursor<'_>,
+    ) -> Result<Option<HostFile>, (Arc<Path>, PinProblem)> {
+        let (source, expected) = match self {
+            Self::File { source, .. } => (source, Expected::File),
+            Self::WholeDirectory { source } => (source, Expected::Directory),
+            Self::Directory(_) | Self::Symlink { .. } => return Ok(None),
+        };
+        match open_source(cursor, source, expected) {
+            Ok(file) => Ok(Some(file)),
+            Err(problem) => Err((source.clone(), problem)),
+        }
+    }
+}
+
+/// Opens a source and makes sure that it can be served as what it was
+/// declared.
+pub(crate) fn open_source(
+    cursor: &mut HostCursor<'_>,
+    path: &Path,
+    expected: Expected,
+) -> Result<HostFile, PinProblem> {
+    let file = cursor.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => PinProblem::Missing,
+        io::ErrorKind::PermissionDenied => PinProblem::Unreadable,
+        _ => PinProblem::Host(error),
+    })?;
+    let kind = file.stamp.kind().unwrap_or(ItemKind::BlockDevice);
+    match (expected, kind) {
+        (Expected::File | Expected::Either, ItemKind::File)
+        | (Expected::Directory | Expected::Either, ItemKind::Directory) => {}
+        (Expected::Directory, kind) => return Err(PinProblem::NotADirectory(kind)),
+        (_, kind) => return Err(PinProblem::NotAFile(kind)),
+    }
+    if cursor.host().may_read(&file) {
+        Ok(file)
+    } else {
+        Err(PinProblem::Unreadable)
+    }
+}
+
+impl fmt::Display for PinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = self.source.display();
+        write!(f, "{}: `{}`: ", self.origin, self.name)?;
+        match &self.problem {
+            PinProblem::Missing => write!(f, "the host has no `{source}`"),
+            PinProblem::NotAFile(ItemKind::Directory) => write!(
+                f,
+                "`{source}` is a directory, but a file was declared; map it as a directory, or \
+                 name a file in it"
+            ),
+            PinProblem::NotAFile(kind) => write!(
+                f,
+                "`{source}` is {}; only regular files and directories can be mapped",
+                described(*kind)
+            ),
+            PinProblem::NotADirectory(kind) => write!(
+                f,
+                "`{source}` is {}, but a directory was declared",
+                described(*kind)
+            ),
+            PinProblem::Unreadable => write!(
+                f,
+                "`{source}` cannot be read by this user; check the permissions of the file and \
+                 of the directories above it"
+            ),
+            PinProblem::Host(error) => write!(f, "cannot open `{source}`: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for PinError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.problem {
+            PinProblem::Host(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// A kind of host file, for a sentence.
+fn described(kind: ItemKind) -> &'static str {
+    match kind {
+        ItemKind::File => "a regular file",
+        ItemKind::Directory => "a directory",
+        ItemKind::Symlink => "a symbolic link",
+        ItemKind::Fifo => "a named pipe",
+        ItemKind::Socket => "a socket",
+        ItemKind::CharacterDevice => "a character device",
+        ItemKind::BlockDevice => "a block device",
+    }
+}

@@ -1,0 +1,114 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, RwLock};
+
+use rustix::process::{Resource, getrlimit};
+use transom_module::{Invalidation, ItemId, Name, Timestamp};
+
+use crate::host::HostRoot;
+use crate::shared::{OwnerMap, Shared};
+use crate::sync::{read, write};
+use crate::{Errors, PinError, Tree, View, ViewId, ViewOptions};
+
+/// Descriptors left alone however small the process's limit is: for the
+/// transport, whole directories, outputs and whatever else the program opens.
+const DESCRIPTORS_RESERVED: usize = 256;
+
+/// How a projection behaves.
+#[derive(Debug, Clone, Default)]
+pub struct ProjectionOptions {
+    /// Which owners of host files can be shown; `None` if all can.
+    pub owners: Option<OwnerMap>,
+    /// How many descriptors may be kept for pinned files. `None` takes three
+    /// quarters of the process's limit (the soft `RLIMIT_NOFILE`) less 256,
+    /// so a program should raise that limit first. Files beyond it are pinned
+    /// by their stamp alone; see [`Version`](crate::Version).
+    pub descriptors: Option<usize>,
+}
+
+/// All views of a process, served as one volume.
+///
+/// Each view is a directory of it, found by the text of its [`ViewId`]; the
+/// root lists nothing, so a view is only reached by whoever was told its
+/// number. Files are shared between views as far as that makes no difference
+/// to be seen.
+///
+/// Clones are the same projection: one is served, another one makes and removes
+/// views meanwhile.
+#[derive(Clone)]
+pub struct Projection {
+    pub(crate) shared: Arc<Shared>,
+    /// The time its root shows.
+    pub(crate) made: Timestamp,
+    views: Arc<Views>,
+}
+
+#[derive(Default)]
+struct Views {
+    by_id: RwLock<BTreeMap<ViewId, Arc<View>>>,
+    last: AtomicU32,
+}
+
+impl Projection {
+    /// A projection of the files below `host`, with no view yet.
+    #[must_use]
+    pub fn new(host: HostRoot, options: ProjectionOptions) -> Self {
+        let descriptors = options.descriptors.unwrap_or_else(default_descriptors);
+        Self {
+            shared: Arc::new(Shared::new(host, descriptors, options.owners)),
+            made: Timestamp::now(),
+            views: Arc::default(),
+        }
+    }
+
+    /// Makes a view of `tree`: opens every host file and directory in it and
+    /// keeps its version. On error nothing is left behind.
+    ///
+    /// Uses a second thread for large trees, which is gone on return.
+    pub fn pin(&self, tree: Tree, options: ViewOptions) -> Result<Arc<View>, Errors<PinError>> {
+        let id = ViewId(self.views.last.fetch_add(1, Ordering::Relaxed) + 1);
+        let view = Arc::new(View::pin(id, self.shared.clone(), tree, options)?);
+        write(&self.views.by_id).insert(id, view.clone());
+        Ok(view)
+    }
+
+    /// The view of that number.
+    #[must_use]
+    pub fn view(&self, id: ViewId) -> Option<Arc<View>> {
+        read(&self.views.by_id).get(&id).cloned()
+    }
+
+    /// All views, oldest first.
+    #[must_use]
+    pub fn views(&self) -> Vec<Arc<View>> {
+        read(&self.views.by_id).values().cloned().collect()
+    }
+
+    /// Removes a view: its number leads nowhere any more, and what it pinned is
+    /// given back as soon as nobody uses it. Returns what has to be passed to
+    /// the transport. Mounts made of the view go on until they are gone.
+    pub fn remove(&self, id: ViewId) -> Vec<Invalidation> {
+        match write(&self.views.by_id).remove(&id) {
+            Some(_) => vec![Invalidation::Name {
+                directory: ItemId::ROOT,
+                name: Name::new(id.to_string()).expect("a letter and digits"),
+            }],
+            None => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Projection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Projection")
+            .field("views", &read(&self.views.by_id).len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn default_descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    (limit / 4 * 3).saturating_sub(DESCRIPTORS_RESERVED)
+}

@@ -1,0 +1,101 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::parallel::in_ranges;
+use crate::sync::read;
+use crate::version::VersionState;
+use crate::view::Pinned;
+use crate::whole::{Child, WholeDirectory};
+use crate::{OnChange, Stamp, Version, View, ViewPath, json_bytes};
+
+/// An input that is not what it was when the view was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChangedInput {
+    /// Its path in the view.
+    pub path: ViewPath,
+    /// The host path it was pinned at.
+    #[serde(serialize_with = "json_bytes::serialize")]
+    pub host_path: PathBuf,
+    /// The version that was pinned.
+    pub pinned: Stamp,
+    /// What became of it.
+    #[serde(flatten)]
+    pub state: VersionState,
+}
+
+impl View {
+    /// Looks at every declared file, and at every file that was found below a
+    /// whole directory, and returns those that were changed in place, deleted,
+    /// or refused at an open. A file that was replaced while its pinned version
+    /// went on being served is none of them. Nothing with
+    /// [`OnChange::Ignore`].
+    #[must_use]
+    pub fn verify(&self) -> Vec<ChangedInput> {
+        let mut versions = Vec::new();
+        let state = read(&self.state);
+        for (node, pinned) in state.live() {
+            match pinned {
+                Pinned::File(version) => versions.push((state.tree.path(node), version.clone())),
+                Pinned::Whole(directory) => collect_found(directory, &mut versions),
+                Pinned::Directory { .. } | Pinned::Symlink(_) => {}
+            }
+        }
+        drop(state);
+        versions.retain(|(_, version)| version.on_change() != OnChange::Ignore);
+        versions.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let changed = in_ranges(versions.len(), |range| {
+            versions[range]
+                .iter()
+                .filter_map(|(path, version)| changed_input(path, version))
+                .collect::<Vec<_>>()
+        });
+        changed.concat()
+    }
+}
+
+fn collect_found(directory: &WholeDirectory, versions: &mut Vec<(ViewPath, Arc<Version>)>) {
+    for (name, child) in directory.all_pinned() {
+        match child {
+            Child::File(version) => versions.push((directory.path.join(&name), version)),
+            Child::Directory(below) => collect_found(&below, versions),
+            Child::Symlink(_) => {}
+        }
+    }
+}
+
+fn changed_input(path: &ViewPath, version: &Version) -> Option<ChangedInput> {
+    let state = version.noticed().or_else(|| match version.check() {
+        VersionState::Unchanged | VersionState::Replaced { .. } => None,
+        state => Some(state),
+    })?;
+    Some(ChangedInput {
+        path: path.clone(),
+        host_path: version.host_path().to_path_buf(),
+        pinned: *version.stamp(),
+        state,
+    })
+}
+
+impl fmt::Display for ChangedInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            host_path,
+            pinned,
+            state,
+        } = self;
+        let host_path = host_path.display();
+        write!(f, "`{path}` (`{host_path}`) {}", state.description())?;
+        match state {
+            VersionState::Unchanged | VersionState::Deleted => {
+                write!(f, " (pinned: {pinned})")
+            }
+            VersionState::ChangedInPlace { now } | VersionState::Replaced { now } => {
+                write!(f, " (pinned: {pinned}; now: {now})")
+            }
+        }
+    }
+}

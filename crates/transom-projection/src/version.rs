@@ -1,0 +1,446 @@
+//! Versions of host files: pinning one, and noticing that the host has moved
+//! on.
+//!
+//! A mapping is pinned when it is made: the file is opened and its stamp kept.
+//! From then on two things can happen to it on the host, and they differ in
+//! what can still be served.
+//!
+//! * **Another file takes its name** (an editor's or a compiler's
+//!   write-and-rename). The pinned inode is as it was, the descriptor keeps
+//!   it alive, and it goes on being served: the action sees one consistent
+//!   version, the next action pins the new one.
+//! * **Its bytes are changed in place.** The pinned version does not exist any
+//!   more, for nobody. All one can do is to notice, and to refuse or report.
+//!
+//! **How it is noticed.** Every event that matters moves the inode's ctime,
+//! which cannot be set by hand, so one `statx` on the descriptor with an equal
+//! ctime proves that nothing happened. (Since Linux 6.13 the common file
+//! systems hand out a fine-grained time whenever the last one has been seen by
+//! a `statx`, so a change right after the pin is visible too.) A ctime that did
+//! move can be innocent: a hard link was made or removed, the mode was changed,
+//! and above all *being replaced by rename* moves the ctime of the victim,
+//! since it loses a link. Hence the order of the questions:
+//!
+//! 1. Size or mtime differ: changed in place.
+//! 2. The name leads nowhere: deleted. (The bytes are intact, but a file that
+//!    was declared and is gone is a mistake worth an error.)
+//! 3. The name leads to another inode: replaced.
+//! 4. Same inode; link count, mode or owner differ: that explains the ctime,
+//!    unchanged.
+//! 5. Nothing explains the ctime: somebody wrote and then set the mtime back.
+//!    Changed in place.
+//!
+//! Someone who writes, sets the mtime back *and* changes the link count goes
+//! unnoticed; that takes intent.
+//!
+//! **Without a descriptor.** Descriptors are a limited resource. When the
+//! budget is used up a version is pinned by its stamp alone, and every open
+//! walks the path again and compares. A replaced file cannot be served then,
+//! and is refused.
+//!
+//! **Sharing.** All views of a projection that agree on path, stamp,
+//! executable override and policy share one [`Version`], and with it the item
+//! number, hence the kernel's cached inode, its pages and its backing id. A
+//! view that is traced has versions of its own, since shared ones cannot tell
+//! whose open it was.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::{fmt, io};
+
+use serde::Serialize;
+use transom_module::{Backing, ItemId};
+
+use crate::Stamp;
+use crate::host::{HostDirectory, HostFile, HostRoot, stamp_of};
+use crate::sync::lock;
+use crate::trace::Touched;
+
+/// What to do about a host file that was changed in place after it was pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnChange {
+    /// Opening it fails with `ESTALE`, and it is reported.
+    #[default]
+    Refuse,
+    /// What it holds now is served, and it is reported.
+    Report,
+    /// What it holds now is served; nobody looks.
+    Ignore,
+}
+
+/// What has become of a pinned version. "Now" is the stamp of what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum VersionState {
+    /// The file is as it was pinned.
+    Unchanged,
+    /// The bytes of the pinned file were changed.
+    ChangedInPlace {
+        /// Its stamp now.
+        now: Stamp,
+    },
+    /// The name leads to another file; the pinned one is intact.
+    Replaced {
+        /// The stamp of the other file.
+        now: Stamp,
+    },
+    /// The name leads nowhere, or to where this process cannot follow.
+    Deleted,
+}
+
+/// A pinned version that cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` {}", host_path.display(), state.description())]
+pub struct StaleVersion {
+    /// The host path it was pinned at.
+    pub host_path: Arc<Path>,
+    /// Why it cannot be served.
+    pub state: VersionState,
+}
+
+impl VersionState {
+    /// What happened, as the rest of a sentence that begins with a path.
+    #[must_use]
+    pub fn description(&self) -> &'static str {
+        match self {
+            Self::Unchanged => "is unchanged",
+            Self::ChangedInPlace { .. } => "was changed in place after it was pinned",
+            Self::Replaced { .. } => "was replaced by another file after it was pinned",
+            Self::Deleted => "was deleted after it was pinned",
+        }
+    }
+}
+
+/// One version of one regular host file.
+pub struct Version {
+    id: ItemId,
+    stamp: Stamp,
+    executable: Option<bool>,
+    on_change: OnChange,
+    host_path: Arc<Path>,
+    location: Location,
+    pin: Pin,
+    touched: Touched,
+    /// The first state that was noticed and is worth a report.
+    noticed: OnceLock<VersionState>,
+    table: Weak<VersionTable>,
+}
+
+/// Where the name of a version is looked up again.
+pub(crate) enum Location {
+    /// `host_path`, from the root.
+    Host(Arc<HostRoot>),
+    /// The last name of `host_path`, in this directory.
+    Directory(Arc<HostDirectory>),
+}
+
+enum Pin {
+    Descriptor(Backing),
+    /// Only the stamp, and the descriptor of the latest open as long as
+    /// somebody uses it: all of them get the same one.
+    Stamp(Mutex<Weak<OwnedFd>>),
+}
+
+/// Everything a version is made from.
+pub(crate) struct NewVersion {
+    pub(crate) file: HostFile,
+    pub(crate) host_path: Arc<Path>,
+    pub(crate) location: Location,
+    pub(crate) executable: Option<bool>,
+    pub(crate) on_change: OnChange,
+}
+
+impl Version {
+    /// The item number of this version.
+    #[must_use]
+    pub fn id(&self) -> ItemId {
+        self.id
+    }
+
+    /// What identifies it.
+    #[must_use]
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    /// The host path it was pinned at.
+    #[must_use]
+    pub fn host_path(&self) -> &Arc<Path> {
+        &self.host_path
+    }
+
+    /// The override of its executable bits.
+    #[must_use]
+    pub fn executable(&self) -> Option<bool> {
+        self.executable
+    }
+
+    /// Permission bits as the view shows them: those of the host file, with
+    /// the executable bits overridden. "Executable" is for whoever may read.
+    #[must_use]
+    pub fn permissions(&self) -> u16 {
+        let host = self.stamp.mode & 0o7777;
+        let shown = match self.executable {
+            None => host,
+            Some(true) => host | (host & 0o444) >> 2,
+            Some(false) => host & !0o111,
+        };
+        u16::try_from(shown).expect("masked to 12 bits")
+    }
+
+    /// The host file to serve, if the policy allows to serve it. It is opened
+    /// with `O_PATH`. What the policy wants reported is remembered.
+    pub fn open(&self) -> Result<Backing, StaleVersion> {
+        if let (Pin::Descriptor(backing), OnChange::Ignore) = (&self.pin, self.on_change) {
+            return Ok(backing.clone());
+        }
+        let (state, found) = self.examine();
+        let backing = match (&self.pin, found) {
+            (Pin::Descriptor(backing), _) => Some(backing.clone()),
+            (Pin::Stamp(latest), Some(found)) => Some(shared(latest, found)),
+            (Pin::Stamp(_), None) => None,
+        };
+        let is_served = match (state, self.on_change) {
+            (VersionState::Unchanged, _) => true,
+            (VersionState::Replaced { .. }, _) => matches!(self.pin, Pin::Descriptor(_)),
+            (_, OnChange::Ignore) => true,
+            (VersionState::ChangedInPlace { .. }, policy) => policy == OnChange::Report,
+            (VersionState::Deleted, _) => false,
+        };
+        if !is_served || matches!(state, VersionState::ChangedInPlace { .. }) {
+            let _ = self.noticed.set(state);
+        }
+        match backing {
+            Some(backing) if is_served => Ok(backing),
+            _ => Err(StaleVersion {
+                host_path: self.host_path.clone(),
+                state,
+            }),
+        }
+    }
+
+    /// What has become of it.
+    #[must_use]
+    pub fn check(&self) -> VersionState {
+        self.examine().0
+    }
+
+    /// The state that made [`open`](Self::open) refuse or report.
+    pub(crate) fn noticed(&self) -> Option<VersionState> {
+        self.noticed.get().copied()
+    }
+
+    pub(crate) fn on_change(&self) -> OnChange {
+        self.on_change
+    }
+
+    /// What requests did to it. Exact for versions that are not shared.
+    pub(crate) fn touched(&self) -> &Touched {
+        &self.touched
+    }
+
+    /// The state, and what the name leads to if it was looked up.
+    fn examine(&self) -> (VersionState, Option<OwnedFd>) {
+        if let Pin::Descriptor(backing) = &self.pin {
+            match stamp_of(backing.as_fd()) {
+                Ok(now) if now.changed == self.stamp.changed && self.has_same_bytes(&now) => {
+                    return (VersionState::Unchanged, None);
+                }
+                Ok(now) if !self.has_same_bytes(&now) => {
+                    return (VersionState::ChangedInPlace { now }, None);
+                }
+                // The ctime moved, or the host's disk is in trouble: look at
+                // the name.
+                _ => {}
+            }
+        }
+        let Ok(HostFile { descriptor, stamp }) = self.find_again() else {
+            return (VersionState::Deleted, None);
+        };
+        (self.compare(stamp), Some(descriptor))
+    }
+
+    /// What it means that the name leads to `now`.
+    fn compare(&self, now: Stamp) -> VersionState {
+        let pinned = &self.stamp;
+        if !now.is_same_inode(pinned) {
+            return VersionState::Replaced { now };
+        }
+        let ctime_is_explained = (now.links, now.mode, now.uid, now.gid)
+            != (pinned.links, pinned.mode, pinned.uid, pinned.gid);
+        let is_unchanged =
+            self.has_same_bytes(&now) && (now.changed == pinned.changed || ctime_is_explained);
+        if is_unchanged {
+            VersionState::Unchanged
+        } else {
+            VersionState::ChangedInPlace { now }
+        }
+    }
+
+    fn has_same_bytes(&self, now: &Stamp) -> bool {
+        (now.size, now.modified) == (self.stamp.size, self.stamp.modified)
+    }
+
+    fn find_again(&self) -> io::Result<HostFile> {
+        match &self.location {
+            Location::Host(root) => root.open(&self.host_path),
+            Location::Directory(directory) => {
+                let name = self.host_path.file_name().unwrap_or(OsStr::new(""));
+                directory.open(name)
+            }
+        }
+    }
+}
+
+/// `found`, unless an equal descriptor is in use already.
+fn shared(latest: &Mutex<Weak<OwnedFd>>, found: OwnedFd) -> Backing {
+    let mut latest = lock(latest);
+    let descriptor = latest.upgrade().unwrap_or_else(|| Arc::new(found));
+    *latest = Arc::downgrade(&descriptor);
+    Backing::new(descriptor)
+}
+
+impl Drop for Version {
+    fn drop(&mut self) {
+        if let Some(table) = self.table.upgrade() {
+            table.forget(self);
+        }
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Version")
+            .field("id", &self.id)
+            .field("host_path", &self.host_path)
+            .field("is_held_open", &matches!(self.pin, Pin::Descriptor(_)))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The versions that are alive, for sharing, and the budget of descriptors
+/// they may hold.
+#[derive(Debug)]
+pub(crate) struct VersionTable {
+    versions: Mutex<HashMap<Key, Weak<Version>>>,
+    /// How many more descriptors versions may keep.
+    budget: AtomicUsize,
+}
+
+/// What versions have to agree on to be one.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    host_path: Arc<Path>,
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: transom_module::Timestamp,
+    changed: transom_module::Timestamp,
+    executable: Option<bool>,
+    on_change: OnChange,
+}
+
+impl VersionTable {
+    /// A table whose versions keep up to `budget` descriptors.
+    pub(crate) fn new(budget: usize) -> Self {
+        Self {
+            versions: Mutex::default(),
+            budget: AtomicUsize::new(budget),
+        }
+    }
+
+    /// The version of that file that exists already, or a new one with the
+    /// number `id`.
+    pub(crate) fn share(
+        self: &Arc<Self>,
+        new: NewVersion,
+        id: impl FnOnce() -> ItemId,
+    ) -> Arc<Version> {
+        let key = Key::of(
+            &new.file.stamp,
+            &new.host_path,
+            new.executable,
+            new.on_change,
+        );
+        let mut versions = lock(&self.versions);
+        if let Some(version) = versions.get(&key).and_then(Weak::upgrade) {
+            return version;
+        }
+        let version = Arc::new(self.make(new, id()));
+        versions.insert(key, Arc::downgrade(&version));
+        version
+    }
+
+    /// A version that nobody shares.
+    pub(crate) fn alone(self: &Arc<Self>, new: NewVersion, id: ItemId) -> Arc<Version> {
+        Arc::new(self.make(new, id))
+    }
+
+    fn make(self: &Arc<Self>, new: NewVersion, id: ItemId) -> Version {
+        let HostFile { descriptor, stamp } = new.file;
+        let one_less = |left: usize| left.checked_sub(1);
+        let budget = &self.budget;
+        let pin = match budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+            Ok(_) => Pin::Descriptor(Backing::new(descriptor)),
+            Err(_) => Pin::Stamp(Mutex::default()),
+        };
+        Version {
+            id,
+            stamp,
+            executable: new.executable,
+            on_change: new.on_change,
+            host_path: new.host_path,
+            location: new.location,
+            pin,
+            touched: Touched::default(),
+            noticed: OnceLock::new(),
+            table: Arc::downgrade(self),
+        }
+    }
+
+    /// Called when the last reference to `version` is gone.
+    fn forget(&self, version: &Version) {
+        if let Pin::Descriptor(_) = version.pin {
+            self.budget.fetch_add(1, Ordering::Relaxed);
+        }
+        let key = Key::of(
+            &version.stamp,
+            &version.host_path,
+            version.executable,
+            version.on_change,
+        );
+        let mut versions = lock(&self.versions);
+        // The place may belong to an equal version that was made since.
+        if versions
+            .get(&key)
+            .is_some_and(|live| live.strong_count() == 0)
+        {
+            versions.remove(&key);
+        }
+    }
+}
+
+impl Key {
+    fn of(
+        stamp: &Stamp,
+        host_path: &Arc<Path>,
+        executable: Option<bool>,
+        on_change: OnChange,
+    ) -> Self {
+        Self {
+            host_path: host_path.clone(),
+            device: stamp.device,
+            inode: stamp.inode,
+            size: stamp.size,
+            modified: stamp.modified,
+            changed: stamp.changed,
+            executable,
+            on_change,
+        }
+    }
+}

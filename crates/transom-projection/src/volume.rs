@@ -1,0 +1,348 @@
+//! The projection as a volume.
+//!
+//! Everything it says holds until it is invalidated: a pinned version never
+//! changes, and steering says what to forget.
+
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
+
+use transom_module::{
+    Attributes, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Errno, Error, ItemId,
+    ItemKind, Lifetime, Lookup, NAME_BYTES_MAX, Name, OpenMode, Opened, Result, Volume,
+};
+
+use crate::sync::read;
+use crate::trace::Touch;
+use crate::tree::NodeId;
+use crate::view::Pinned;
+use crate::whole::{Child, Symlink, WholeDirectory};
+use crate::{Projection, Version, View, ViewId};
+
+/// The number listed for a name below a whole directory that nobody has looked
+/// up yet. Giving it the number that it will have would mean to pin it.
+const NOT_LOOKED_UP: u64 = 0xffff_ffff;
+
+/// A live item of a projection.
+#[derive(Debug, Clone)]
+pub struct Item(Inner);
+
+#[derive(Debug, Clone)]
+enum Inner {
+    /// The root of the volume.
+    Root,
+    /// A directory of a view's own: the node `node` as long as it has the
+    /// number `id`.
+    Directory {
+        view: Arc<View>,
+        node: NodeId,
+        id: ItemId,
+    },
+    /// A host directory.
+    Whole {
+        view: Arc<View>,
+        directory: Arc<WholeDirectory>,
+    },
+    File(Arc<Version>),
+    Symlink(Arc<Symlink>),
+}
+
+impl Volume for Projection {
+    type Item = Item;
+    type Handle = Infallible;
+
+    const STATELESS_DIRECTORIES: bool = true;
+
+    fn root(&self) -> Result<Entry<Item>> {
+        Ok(self.entry(Inner::Root))
+    }
+
+    fn lookup(&self, _: &Context<'_>, directory: &Item, name: &OsStr) -> Result<Lookup<Item>> {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(Errno::ENAMETOOLONG.into());
+        }
+        let found = match &directory.0 {
+            Inner::Root => self.find_view(name),
+            Inner::Directory { view, node, id } => view.find(*node, *id, name),
+            Inner::Whole { view, directory } => directory
+                .find(name, &view.pinner)
+                .map_err(|error| {
+                    let path = directory.host.path.join(name);
+                    Error::from_host(error, format!("cannot look at `{}`", path.display()))
+                })?
+                .map(|child| Inner::of_child(view, child)),
+            Inner::File(_) | Inner::Symlink(_) => return Err(Errno::ENOTDIR.into()),
+        };
+        let Some(found) = found else {
+            directory.note_absent(name);
+            return Ok(Lookup::Absent(Lifetime::FOREVER));
+        };
+        found.note(Touch::LookedUp);
+        Ok(Lookup::Found(self.entry(found)))
+    }
+
+    fn attributes(&self, _: &Context<'_>, item: &Item) -> Result<(Attributes, Lifetime)> {
+        Ok((self.attributes_of(&item.0), Lifetime::FOREVER))
+    }
+
+    fn enumerate(
+        &self,
+        _: &Context<'_>,
+        directory: &Item,
+        from: Cookie,
+        sink: &mut dyn DirectorySink<Item>,
+    ) -> Result<()> {
+        directory.0.note(Touch::Listed);
+        match &directory.0 {
+            Inner::Root => {
+                push_dots(sink, from, ItemId::ROOT, ItemId::ROOT);
+                Ok(())
+            }
+            Inner::Directory { view, node, id } => {
+                self.list_declared(view, *node, *id, from, sink);
+                Ok(())
+            }
+            Inner::Whole { view, directory } => self.list_whole(view, directory, from, sink),
+            Inner::File(_) | Inner::Symlink(_) => Err(Errno::ENOTDIR.into()),
+        }
+    }
+
+    fn open(&self, _: &Context<'_>, item: &Item, mode: OpenMode) -> Result<Opened<Infallible>> {
+        if mode.write || mode.truncate {
+            return Err(Errno::EROFS.into());
+        }
+        match &item.0 {
+            Inner::File(version) => {
+                version.touched().note(Touch::Read);
+                match version.open() {
+                    Ok(backing) => Ok(Opened::Passthrough(backing)),
+                    Err(stale) => Err(Error::new(Errno::ESTALE, stale.to_string())),
+                }
+            }
+            Inner::Symlink(_) => Err(Errno::ELOOP.into()),
+            Inner::Root | Inner::Directory { .. } | Inner::Whole { .. } => {
+                Err(Errno::EISDIR.into())
+            }
+        }
+    }
+
+    fn read_link(&self, _: &Context<'_>, item: &Item) -> Result<OsString> {
+        match &item.0 {
+            Inner::Symlink(link) => {
+                link.touched.note(Touch::Read);
+                Ok(link.target.to_os_string())
+            }
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+}
+
+impl Projection {
+    fn find_view(&self, name: &OsStr) -> Option<Inner> {
+        let id: ViewId = name.to_str()?.parse().ok()?;
+        let view = self.view(id)?;
+        let id = read(&view.state).pins[NodeId::ROOT.index()].id();
+        Some(Inner::Directory {
+            view,
+            node: NodeId::ROOT,
+            id,
+        })
+    }
+
+    fn entry(&self, item: Inner) -> Entry<Item> {
+        Entry {
+            attributes: self.attributes_of(&item),
+            item: Item(item),
+            name_lifetime: Lifetime::FOREVER,
+            attributes_lifetime: Lifetime::FOREVER,
+        }
+    }
+
+    fn attributes_of(&self, item: &Inner) -> Attributes {
+        let shared = &self.shared;
+        match item {
+            Inner::Root => shared.directory_attributes(ItemId::ROOT, self.made),
+            Inner::Directory { view, id, .. } => shared.directory_attributes(*id, view.pinner.made),
+            Inner::Whole { directory, .. } => shared.whole_attributes(directory),
+            Inner::File(version) => shared.file_attributes(version),
+            Inner::Symlink(link) => shared.symlink_attributes(link),
+        }
+    }
+
+    /// Positions: 1 after `.`, 2 after `..`, then 2 more than the slot.
+    fn list_declared(
+        &self,
+        view: &Arc<View>,
+        node: NodeId,
+        id: ItemId,
+        from: Cookie,
+        sink: &mut dyn DirectorySink<Item>,
+    ) {
+        let state = read(&view.state);
+        if !state.is_directory(node, id) {
+            push_dots(sink, from, id, id);
+            return;
+        }
+        let parent = match node {
+            NodeId::ROOT => ItemId::ROOT,
+            _ => state.pins[state.tree.node(node).parent.index()].id(),
+        };
+        if !push_dots(sink, from, id, parent) {
+            return;
+        }
+        let start = usize::try_from(from.0.saturating_sub(2)).unwrap_or(usize::MAX);
+        let gives_attributes = sink.wants_attributes() && !view.is_traced();
+        for (child, next) in state.tree.listing(node, start) {
+            let name = &state.tree.node(child).name;
+            let pinned = &state.pins[child.index()];
+            let next = Cookie(next as u64 + 2);
+            let fits = if gives_attributes {
+                let found = Inner::of_pinned(view, child, pinned);
+                sink.push_found(name, self.entry(found), next)
+            } else {
+                sink.push(DirectoryEntry {
+                    name,
+                    id: pinned.id(),
+                    kind: pinned.kind(),
+                    next,
+                })
+            };
+            if !fits {
+                return;
+            }
+        }
+    }
+
+    fn list_whole(
+        &self,
+        view: &Arc<View>,
+        directory: &WholeDirectory,
+        from: Cookie,
+        sink: &mut dyn DirectorySink<Item>,
+    ) -> Result<()> {
+        let gives_attributes = sink.wants_attributes() && !view.is_traced();
+        directory
+            .list(from, |name, kind, next| {
+                let id = match name.as_encoded_bytes() {
+                    b"." => Some(directory.id),
+                    b".." => Some(directory.parent),
+                    _ if gives_attributes => match directory.find(name, &view.pinner) {
+                        Ok(Some(child)) => {
+                            let found = self.entry(Inner::of_child(view, child));
+                            return sink.push_found(name, found, next);
+                        }
+                        // It is gone, or an error that asking for the name
+                        // will show.
+                        Ok(None) => return true,
+                        Err(_) => None,
+                    },
+                    _ => directory.pinned(name).map(|child| child.id()),
+                };
+                let id = id.or(ItemId::new(NOT_LOOKED_UP));
+                id.is_none_or(|id| {
+                    sink.push(DirectoryEntry {
+                        name,
+                        id,
+                        kind,
+                        next,
+                    })
+                })
+            })
+            .map_err(|error| {
+                let path = directory.host.path.display();
+                Error::from_host(error, format!("cannot list `{path}`"))
+            })
+    }
+}
+
+impl View {
+    /// The child of one of the view's own directories.
+    fn find(self: &Arc<Self>, node: NodeId, id: ItemId, name: &OsStr) -> Option<Inner> {
+        let state = read(&self.state);
+        if !state.is_directory(node, id) {
+            return None;
+        }
+        let child = state.tree.child(node, name)?;
+        Some(Inner::of_pinned(self, child, &state.pins[child.index()]))
+    }
+
+    fn is_traced(&self) -> bool {
+        self.absent.is_some()
+    }
+}
+
+impl Item {
+    /// Remembers that a name was asked for in vain, if the view is traced.
+    fn note_absent(&self, name: &OsStr) {
+        let (Inner::Directory { view, .. } | Inner::Whole { view, .. }) = &self.0 else {
+            return;
+        };
+        let (Some(absent), Ok(name)) = (&view.absent, Name::new(name.as_encoded_bytes())) else {
+            return;
+        };
+        let directory = match &self.0 {
+            Inner::Directory { node, .. } => &read(&view.state).tree.path(*node),
+            Inner::Whole { directory, .. } => &directory.path,
+            _ => return,
+        };
+        absent.note(directory.join(&name));
+    }
+}
+
+impl Inner {
+    fn of_pinned(view: &Arc<View>, node: NodeId, pinned: &Pinned) -> Self {
+        let view = view.clone();
+        match pinned {
+            Pinned::Directory { id, .. } => Self::Directory {
+                view,
+                node,
+                id: *id,
+            },
+            Pinned::File(version) => Self::File(version.clone()),
+            Pinned::Symlink(link) => Self::Symlink(link.clone()),
+            Pinned::Whole(directory) => Self::Whole {
+                view,
+                directory: directory.clone(),
+            },
+        }
+    }
+
+    fn of_child(view: &Arc<View>, child: Child) -> Self {
+        match child {
+            Child::Directory(directory) => Self::Whole {
+                view: view.clone(),
+                directory,
+            },
+            Child::File(version) => Self::File(version),
+            Child::Symlink(link) => Self::Symlink(link),
+        }
+    }
+
+    fn note(&self, touch: Touch) {
+        match self {
+            Self::Root => {}
+            Self::Directory { view, node, .. } => {
+                read(&view.state).pins[node.index()].touched().note(touch);
+            }
+            Self::Whole { directory, .. } => directory.touched.note(touch),
+            Self::File(version) => version.touched().note(touch),
+            Self::Symlink(link) => link.touched.note(touch),
+        }
+    }
+}
+
+/// Lists `.` and `..` at the positions 0 and 1. False if one did not fit.
+fn push_dots(sink: &mut dyn DirectorySink<Item>, from: Cookie, id: ItemId, parent: ItemId) -> bool {
+    let dots = [(".", id), ("..", parent)];
+    dots.into_iter()
+        .zip(1..)
+        .filter(|(_, next)| *next > from.0)
+        .all(|((name, id), next)| {
+            sink.push(DirectoryEntry {
+                name: OsStr::new(name),
+                id,
+                kind: ItemKind::Directory,
+                next: Cookie(next),
+            })
+        })
+}

@@ -1,0 +1,230 @@
+//! Host directories that are mapped as a whole.
+//!
+//! Nothing below such a directory is looked at before somebody asks for it.
+//! A name is then resolved alone, relative to the descriptor of its directory
+//! and without following a symbolic link, so that nothing below can lead out;
+//! what was found is pinned, and the name stays with it for as long as the
+//! view lives.
+//!
+//! * Symbolic links are shown as they are; whoever follows one does so inside
+//!   the view.
+//! * What is mounted below the directory on the host is shown as well: that
+//!   is what the user sees there.
+//! * Pipes, sockets and devices do not exist in the view: none of them is an
+//!   input, and opening a pipe could block for ever.
+//! * A name that is absent when it is asked for may be remembered as absent by
+//!   the kernel, also if it appears on the host later.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use rustix::fs::{FileType, Mode, OFlags, RawDir, SeekFrom};
+use transom_module::{Cookie, ItemId, ItemKind, Name, Timestamp};
+
+use crate::host::{HostDirectory, HostFile};
+use crate::pin::Pinner;
+use crate::sync::{read, write};
+use crate::trace::Touched;
+use crate::version::Location;
+use crate::{Stamp, Version, ViewPath};
+
+/// Bytes of directory entries read at once.
+const LISTING_BYTES: usize = 32 << 10;
+
+/// A live directory of a mapping as a whole: the mapped one or one below it.
+#[derive(Debug)]
+pub(crate) struct WholeDirectory {
+    pub(crate) id: ItemId,
+    pub(crate) parent: ItemId,
+    pub(crate) path: ViewPath,
+    pub(crate) host: Arc<HostDirectory>,
+    pub(crate) stamp: Stamp,
+    pub(crate) touched: Touched,
+    children: RwLock<HashMap<Name, Child>>,
+}
+
+/// What a name below was found to be.
+#[derive(Debug, Clone)]
+pub(crate) enum Child {
+    Directory(Arc<WholeDirectory>),
+    File(Arc<Version>),
+    Symlink(Arc<Symlink>),
+}
+
+/// A symbolic link, declared or found.
+#[derive(Debug)]
+pub(crate) struct Symlink {
+    pub(crate) id: ItemId,
+    pub(crate) target: Arc<OsStr>,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) modified: Timestamp,
+    pub(crate) touched: Touched,
+}
+
+impl WholeDirectory {
+    pub(crate) fn new(
+        id: ItemId,
+        parent: ItemId,
+        path: ViewPath,
+        host: HostDirectory,
+        stamp: Stamp,
+    ) -> Self {
+        Self {
+            id,
+            parent,
+            path,
+            host: Arc::new(host),
+            stamp,
+            touched: Touched::default(),
+            children: RwLock::default(),
+        }
+    }
+
+    /// Finds a name, and pins it if it is new.
+    pub(crate) fn find(&self, name: &OsStr, pinner: &Pinner) -> io::Result<Option<Child>> {
+        if let Some(child) = self.pinned(name) {
+            return Ok(Some(child));
+        }
+        let Some((file, kind)) = self.look(name)? else {
+            return Ok(None);
+        };
+        let Ok(name) = Name::new(name.as_bytes()) else {
+            return Ok(None);
+        };
+        pinner.count_name()?;
+        let found = self.pin(&name, file, kind, pinner)?;
+        // Whoever was first decides.
+        Ok(Some(
+            write(&self.children).entry(name).or_insert(found).clone(),
+        ))
+    }
+
+    /// What is pinned under a name.
+    pub(crate) fn pinned(&self, name: &OsStr) -> Option<Child> {
+        read(&self.children).get(name).cloned()
+    }
+
+    /// Everything pinned here, in the order of the names.
+    pub(crate) fn all_pinned(&self) -> Vec<(Name, Child)> {
+        let children = read(&self.children);
+        let mut all: Vec<_> = children
+            .iter()
+            .map(|(name, child)| (name.clone(), child.clone()))
+            .collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all
+    }
+
+    /// Looks at a name on the host, without pinning it. Pipes, sockets and
+    /// devices are not seen.
+    pub(crate) fn look(&self, name: &OsStr) -> io::Result<Option<(HostFile, ItemKind)>> {
+        match self.host.open(name) {
+            Ok(file) => Ok(file
+                .stamp
+                .kind()
+                .filter(|kind| is_shown(*kind))
+                .map(|kind| (file, kind))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the host's listing from `from` on and hands name, kind and next
+    /// position to `visit` until it returns false. `.` and `..` are among them.
+    pub(crate) fn list(
+        &self,
+        from: Cookie,
+        mut visit: impl FnMut(&OsStr, ItemKind, Cookie) -> bool,
+    ) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(&self.host.descriptor, c".", flags, Mode::empty())?;
+        if from != Cookie::default() {
+            rustix::fs::seek(&directory, SeekFrom::Start(from.0))?;
+        }
+        let mut buffer = Vec::with_capacity(LISTING_BYTES);
+        let mut entries = RawDir::new(&directory, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            let kind = match entry.file_type() {
+                FileType::RegularFile => Some(ItemKind::File),
+                FileType::Directory => Some(ItemKind::Directory),
+                FileType::Symlink => Some(ItemKind::Symlink),
+                FileType::Unknown => self.look(name)?.map(|(_, kind)| kind),
+                _ => None,
+            };
+            let next = Cookie(entry.next_entry_cookie());
+            if kind.is_some_and(|kind| !visit(name, kind, next)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn pin(
+        &self,
+        name: &Name,
+        file: HostFile,
+        kind: ItemKind,
+        pinner: &Pinner,
+    ) -> io::Result<Child> {
+        let host_path: Arc<Path> = self.host.path.join(&**name).into();
+        Ok(match kind {
+            ItemKind::Directory => Child::Directory(Arc::new(Self::new(
+                pinner.shared.next_id(),
+                self.id,
+                self.path.join(name),
+                HostDirectory {
+                    descriptor: file.descriptor,
+                    path: host_path,
+                },
+                file.stamp,
+            ))),
+            ItemKind::Symlink => {
+                let target = rustix::fs::readlinkat(&file.descriptor, c"", Vec::new())?;
+                Child::Symlink(Arc::new(Symlink {
+                    id: pinner.shared.next_id(),
+                    target: OsStr::from_bytes(target.to_bytes()).into(),
+                    uid: file.stamp.uid,
+                    gid: file.stamp.gid,
+                    modified: file.stamp.modified,
+                    touched: Touched::default(),
+                }))
+            }
+            _ => {
+                let location = Location::Directory(self.host.clone());
+                Child::File(pinner.version(file, host_path, location, None))
+            }
+        })
+    }
+}
+
+impl Child {
+    pub(crate) fn id(&self) -> ItemId {
+        match self {
+            Self::Directory(directory) => directory.id,
+            Self::File(version) => version.id(),
+            Self::Symlink(link) => link.id,
+        }
+    }
+
+    pub(crate) fn touched(&self) -> &Touched {
+        match self {
+            Self::Directory(directory) => &directory.touched,
+            Self::File(version) => version.touched(),
+            Self::Symlink(link) => &link.touched,
+        }
+    }
+}
+
+fn is_shown(kind: ItemKind) -> bool {
+    matches!(
+        kind,
+        ItemKind::File | ItemKind::Directory | ItemKind::Symlink
+    )
+}
