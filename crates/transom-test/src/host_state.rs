@@ -40,16 +40,20 @@ impl HostState {
         Ok(state)
     }
 
-    /// What is there now and was not before, one sentence-like line each.
-    /// Waits a little for it to vanish, as the kernel gives things back after
-    /// their last user is gone.
+    /// What is there now and was not before, one line each.
+    pub fn added(&self) -> io::Result<Vec<String>> {
+        let current = self.current()?;
+        Ok(current.difference(&self.items).cloned().collect())
+    }
+
+    /// Like [`added`](Self::added), but waits a little for it to vanish: the
+    /// kernel gives things back after their last user is gone.
     pub fn left_behind(&self) -> io::Result<Vec<String>> {
         let deadline = Instant::now() + SETTLE_MAX;
         loop {
-            let current = self.current()?;
-            let left: Vec<_> = current.difference(&self.items).cloned().collect();
-            if left.is_empty() || Instant::now() >= deadline {
-                return Ok(left);
+            let added = self.added()?;
+            if added.is_empty() || Instant::now() >= deadline {
+                return Ok(added);
             }
             thread::sleep(Duration::from_millis(20));
         }

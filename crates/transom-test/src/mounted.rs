@@ -7,7 +7,7 @@ use rustix::mount::{UnmountFlags, unmount};
 
 /// How long a mount may stay busy after its test: a killed process gives its
 /// files back a little later than its parent learns of its end.
-const BUSY_MAX: Duration = Duration::from_secs(5);
+const BUSY_MAX: Duration = Duration::from_secs(2);
 
 /// A mount at `target`, unmounted on drop.
 ///

@@ -1,7 +1,7 @@
 //! Volumes are what they say, and what a run leaves behind is noticed.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -34,7 +34,7 @@ fn privileged_each_kind_of_volume_leaves_nothing_behind() {
         assert_eq!(magic_of(btrfs.path()).unwrap(), BTRFS);
         assert_eq!(magic_of(tmpfs.path()).unwrap(), TMPFS);
 
-        let left = before.left_behind().unwrap();
+        let left = before.added().unwrap();
         let of_kind = |kind: &str| left.iter().filter(|item| item.starts_with(kind)).count();
         assert_eq!((of_kind("mount"), of_kind("loop device")), (4, 3));
     }
@@ -67,24 +67,26 @@ fn privileged_a_volume_in_use_is_named_when_dropped() {
 #[test]
 fn a_leftover_process_or_file_is_named() {
     let directory = temp_dir().unwrap();
-    // A length of sleep that no other process asks for.
-    let marker = format!("86400.{}", std::process::id());
+    let marker = format!("transom-test-leftover-{}", std::process::id());
     let before = HostState::capture(&marker, &[directory.path()]).unwrap();
 
-    let mut sleeper = Command::new("sleep")
-        .arg(&marker)
-        .stdin(Stdio::null())
+    let mut process = Command::new("sh")
+        .args(["-c", "echo started; read line", &marker])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    // The kernel shows arguments a moment after the program was started.
+    let mut started = [0; 8];
+    let mut output = process.stdout.take().unwrap();
+    output.read_exact(&mut started).unwrap();
     fs::write(directory.path().join("scratch"), "").unwrap();
-    let left = before.left_behind().unwrap();
-    sleeper.kill().unwrap();
-    sleeper.wait().unwrap();
+    let added = before.added().unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
 
-    let named = |text: &str| left.iter().any(|item| item.contains(text));
-    assert!(
-        named(&format!("process {}: sleep", sleeper.id())),
-        "{left:?}"
-    );
-    assert!(named("scratch"), "{left:?}");
+    let named = |text: &str| added.iter().any(|item| item.contains(text));
+    assert!(named(&format!("process {}: sh", process.id())), "{added:?}");
+    assert!(named("scratch"), "{added:?}");
+    assert_eq!(added.len(), 2, "{added:?}");
 }
