@@ -28,7 +28,11 @@ impl TextFile {
     }
 }
 
-/// All text files that are tracked, or would be with `git add`.
+/// Directories whose files are generated; what they look like is not our doing.
+const GENERATED: [&str; 2] = ["completions/", "man/"];
+
+/// All text files that are tracked, or would be with `git add`, and that are
+/// written by people.
 pub(crate) fn text_files() -> Vec<TextFile> {
     let listed = run(
         "git",
@@ -42,6 +46,11 @@ pub(crate) fn text_files() -> Vec<TextFile> {
     );
     let files: Vec<_> = listed
         .split_terminator('\0')
+        .filter(|path| {
+            !GENERATED
+                .iter()
+                .any(|directory| path.starts_with(directory))
+        })
         .filter_map(|path| {
             // Neither a file that was deleted but not committed, nor a binary one.
             let text = fs::read_to_string(Path::new(ROOT).join(path)).ok()?;
