@@ -46,14 +46,14 @@ use std::ffi::{CString, c_char};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::process::Signal;
 
-use wire::Report;
+use wire::{Moment, Report};
 pub use wire::{Step, Usage};
 
 /// Everything the two processes will need, prepared beforehand.
@@ -99,16 +99,20 @@ pub struct PlannedFile {
     pub number: RawFd,
 }
 
+/// How many names an [`Orphan`] may have.
+pub const ORPHAN_NAMES_MAX: usize = 2;
+
 /// A directory that must not outlive our process.
 #[derive(Debug)]
 pub struct Orphan {
-    /// The directory that holds it.
-    pub parent: OwnedFd,
-    /// Its name there.
-    pub name: CString,
-    /// The directory itself. Init keeps this descriptor open for as long as
-    /// it lives, and with it any `flock` that was taken through it.
+    /// The directory, whose contents are removed. Init keeps this descriptor
+    /// open for as long as it lives, and with it any `flock` that was taken
+    /// through it.
     pub directory: OwnedFd,
+    /// Then these directories are removed, if they are empty: the name of the
+    /// directory in the one that holds it, perhaps the name of that one in the
+    /// next. At most [`ORPHAN_NAMES_MAX`].
+    pub names: Vec<(OwnedFd, CString)>,
 }
 
 /// Starts the action of `plan`.
@@ -118,6 +122,7 @@ pub struct Orphan {
 /// `ENOSPC` at a limit of `/proc/sys/user/max_*_namespaces`, `EAGAIN` at a
 /// limit on processes.
 pub fn spawn(mut plan: Plan) -> io::Result<Child> {
+    let spawned = Moment::now();
     let (ours, mut theirs) = rustix::net::socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
@@ -153,6 +158,7 @@ pub fn spawn(mut plan: Plan) -> io::Result<Child> {
     Ok(Child {
         pidfd: pidfd.ok_or(Errno::BADF)?,
         lifeline: Arc::new(ours),
+        spawned,
         failure: None,
         ending: None,
     })
@@ -164,6 +170,7 @@ pub fn spawn(mut plan: Plan) -> io::Result<Child> {
 pub struct Child {
     pidfd: OwnedFd,
     lifeline: Arc<OwnedFd>,
+    spawned: Moment,
     failure: Option<Failure>,
     ending: Option<Ending>,
 }
@@ -173,15 +180,56 @@ pub struct Child {
 pub enum Ending {
     /// It ran, and ended with this status.
     Ended {
-        /// As `wait(2)` encodes it.
-        status: i32,
+        /// What became of its first process.
+        status: Status,
         /// What it and the processes it waited for used.
         usage: Usage,
+        /// How long the three parts took.
+        phases: Phases,
     },
     /// It was never executed.
     Failed(Failure),
     /// Init was killed, by [`Child::kill`] or from outside.
     Killed,
+}
+
+/// What became of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It exited with this code.
+    Exited(u8),
+    /// A signal ended it.
+    Signalled {
+        /// The signal's number.
+        signal: i32,
+        /// Whether it left a core dump.
+        core_dumped: bool,
+    },
+}
+
+impl Status {
+    /// Decodes what `wait(2)` says of a process that has ended.
+    fn from_wait(status: libc::c_int) -> Self {
+        if libc::WIFSIGNALED(status) {
+            Self::Signalled {
+                signal: libc::WTERMSIG(status),
+                core_dumped: libc::WCOREDUMP(status),
+            }
+        } else {
+            Self::Exited(libc::WEXITSTATUS(status) as u8)
+        }
+    }
+}
+
+/// How long the parts of a run took, in wall time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Phases {
+    /// From the call of [`spawn`] until the action was let go.
+    pub start: Duration,
+    /// Until its first process ended.
+    pub run: Duration,
+    /// Until everything it started and its namespaces were gone.
+    pub end: Duration,
 }
 
 /// A step that failed before the action's program ran.
@@ -223,14 +271,27 @@ impl Child {
                     // The first failure is the cause of those that follow.
                     self.failure.get_or_insert(failure);
                 }
-                Some(Report::Ended { status, usage }) => break Some((status, usage)),
+                Some(Report::Ended {
+                    status,
+                    usage,
+                    from,
+                    until,
+                }) => break Some((status, usage, from, until)),
                 None => break None,
             }
         };
         self.reap()?;
         let ending = match (self.failure, status) {
             (Some(failure), _) => Ending::Failed(failure),
-            (None, Some((status, usage))) => Ending::Ended { status, usage },
+            (None, Some((status, usage, from, until))) => Ending::Ended {
+                status: Status::from_wait(status),
+                usage,
+                phases: Phases {
+                    start: from.since(self.spawned),
+                    run: until.since(from),
+                    end: Moment::now().since(until),
+                },
+            },
             (None, None) => Ending::Killed,
         };
         self.ending = Some(ending);
@@ -325,7 +386,9 @@ impl<'plan> Prepared<'plan> {
 
         let mut reaper_keeps = vec![lifeline.as_raw_fd()];
         if let Some(orphan) = &plan.remove_if_orphaned {
-            reaper_keeps.extend([orphan.parent.as_raw_fd(), orphan.directory.as_raw_fd()]);
+            reaper_keeps.push(orphan.directory.as_raw_fd());
+            let parents = orphan.names.iter().map(|(parent, _)| parent.as_raw_fd());
+            reaper_keeps.extend(parents.take(ORPHAN_NAMES_MAX));
         }
         let mut init_keeps = reaper_keeps.clone();
         init_keeps.push(plan.root.as_raw_fd());
@@ -363,6 +426,7 @@ fn move_up(file: &mut OwnedFd, above: RawFd) -> Result<(), Errno> {
     Ok(())
 }
 
+#[derive(Clone, Copy)]
 struct CloneArguments {
     flags: libc::c_int,
     exit_signal: libc::c_int,
@@ -471,4 +535,21 @@ fn close_range(first: u32, last: u32) {
 fn exit(code: libc::c_int) -> ! {
     // SAFETY: `_exit` has no precondition.
     unsafe { libc::_exit(code) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_statuses() {
+        assert_eq!(Status::from_wait(0), Status::Exited(0));
+        assert_eq!(Status::from_wait(255 << 8), Status::Exited(255));
+        let signalled = |signal, core_dumped| Status::Signalled {
+            signal,
+            core_dumped,
+        };
+        assert_eq!(Status::from_wait(9), signalled(9, false));
+        assert_eq!(Status::from_wait(11 | 0x80), signalled(11, true));
+    }
 }

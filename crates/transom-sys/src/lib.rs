@@ -14,4 +14,5 @@ pub mod fuse_abi;
 pub mod fuse_device;
 pub mod launch;
 pub mod mount;
+pub mod namespaces;
 pub mod unlink;

@@ -6,13 +6,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags};
 use rustix::pipe::PipeFlags;
 use rustix::process::DumpableBehavior;
 
-use super::wire::{self, Report, Usage};
+use super::wire::{self, Moment, Report, Usage};
 use super::{CloneArguments, Cloned, Failure, Orphan, Prepared, Step};
 use super::{action, close_all_but, exit, loopback, procfs};
 use crate::{mount, unlink};
@@ -39,13 +39,14 @@ pub(super) fn run(prepared: &mut Prepared<'_>) -> ! {
 
 struct Started {
     action: libc::pid_t,
+    from: Moment,
     signals: OwnedFd,
     /// All descriptors init still needs, ascending.
     kept: [RawFd; KEPT_MAX],
 }
 
-/// The lifeline, the two descriptors of an [`Orphan`], the signals.
-const KEPT_MAX: usize = 4;
+/// The lifeline, the descriptors of an [`Orphan`], the signals.
+const KEPT_MAX: usize = 2 + 1 + super::ORPHAN_NAMES_MAX;
 
 fn start(prepared: &mut Prepared<'_>) -> Result<Started, Failure> {
     let plan = prepared.plan;
@@ -80,6 +81,7 @@ fn start(prepared: &mut Prepared<'_>) -> Result<Started, Failure> {
     kept.sort_unstable();
     Ok(Started {
         action,
+        from: Moment::now(),
         signals,
         kept,
     })
@@ -197,9 +199,16 @@ fn live(prepared: &Prepared<'_>, started: &Started) -> ! {
         for _ in 0..REAPED_AT_ONCE_MAX {
             match reap(libc::WNOHANG) {
                 Some((pid, status, usage)) if pid == started.action => {
+                    let until = Moment::now();
                     // Nothing may write any more when the outputs are read.
                     kill_everything();
-                    Report::Ended { status, usage }.send(prepared.lifeline);
+                    Report::Ended {
+                        status,
+                        usage,
+                        from: started.from,
+                        until,
+                    }
+                    .send(prepared.lifeline);
                     exit(0)
                 }
                 Some(_) => {}
@@ -218,11 +227,9 @@ fn abandon(orphan: Option<&Orphan>) -> ! {
     if let Some(orphan) = orphan {
         // Nobody is left to be told of an error; the next sweep tries again.
         _ = unlink::remove_contents(&orphan.directory);
-        _ = rustix::fs::unlinkat(
-            &orphan.parent,
-            &*orphan.name,
-            rustix::fs::AtFlags::REMOVEDIR,
-        );
+        for (parent, name) in &orphan.names {
+            _ = rustix::fs::unlinkat(parent, &**name, AtFlags::REMOVEDIR);
+        }
     }
     exit(0)
 }

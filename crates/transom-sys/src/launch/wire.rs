@@ -3,6 +3,7 @@
 //! Both ends are one program, so the form is private and may change freely.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -86,7 +87,35 @@ pub struct Usage {
 /// A message from init, or from the action before its program runs.
 pub(super) enum Report {
     Failed(Failure),
-    Ended { status: i32, usage: Usage },
+    Ended {
+        status: i32,
+        usage: Usage,
+        /// When the action was let go and when its end was noticed.
+        from: Moment,
+        until: Moment,
+    },
+}
+
+/// Nanoseconds of the monotonic clock, which all processes share.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment(u64);
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: the call writes one `timespec` through the pointer; it is
+        // one of those allowed after `fork`.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+        let seconds = time.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000);
+        Self(seconds.wrapping_add(time.tv_nsec.cast_unsigned()))
+    }
+
+    pub(super) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
 }
 
 const FAILED: u32 = 1;
@@ -103,6 +132,8 @@ struct Message {
     user_us: u64,
     system_us: u64,
     resident_max_kib: u64,
+    from: u64,
+    until: u64,
 }
 
 impl Report {
@@ -115,12 +146,19 @@ impl Report {
                 status: failure.errno.raw_os_error(),
                 ..Message::default()
             },
-            Self::Ended { status, usage } => Message {
+            Self::Ended {
+                status,
+                usage,
+                from,
+                until,
+            } => Message {
                 kind: ENDED,
                 status: *status,
                 user_us: usage.user_us,
                 system_us: usage.system_us,
                 resident_max_kib: usage.resident_max_kib,
+                from: from.0,
+                until: until.0,
                 ..Message::default()
             },
         };
@@ -153,6 +191,8 @@ impl Report {
                     system_us: message.system_us,
                     resident_max_kib: message.resident_max_kib,
                 },
+                from: Moment(message.from),
+                until: Moment(message.until),
             })),
             _ => Err(Errno::PROTO),
         }
