@@ -34,7 +34,7 @@ impl<'a> AlreadyDeclared<'a> {
         let (Mapping::File { source, .. } | Mapping::Directory { source }) = mapping else {
             return true;
         };
-        if self.is_covered(name.as_bytes(), source) || self.inserted.get(name) == Some(source) {
+        if self.inserted.get(name) == Some(source) || self.is_covered(name.as_bytes(), source) {
             return false;
         }
         self.inserted.insert(name.clone(), source.clone());
@@ -42,24 +42,26 @@ impl<'a> AlreadyDeclared<'a> {
     }
 
     fn is_covered(&self, name: &[u8], source: &Path) -> bool {
-        let source = clean(b"", source.as_os_str().as_bytes());
-        let is_source = |path: &[u8]| source.is_some() && clean(b"", path) == source;
         match self.by_name.get(name) {
-            Some(Mapping::File { source, .. } | Mapping::Directory { source })
-                if is_source(source.as_os_str().as_bytes()) =>
+            Some(Mapping::File { source: other, .. } | Mapping::Directory { source: other })
+                if is_same(other.as_os_str().as_bytes(), source) =>
             {
                 return true;
             }
             _ => {}
         }
         let slashes = name.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        slashes
-            .map(|(slash, _)| name.split_at(slash))
-            .any(|(ancestor, rest)| match self.by_name.get(ancestor) {
-                Some(Mapping::Directory { source }) => {
-                    is_source(&[source.as_os_str().as_bytes(), rest].concat())
-                }
-                _ => false,
-            })
+        let mut ancestors = slashes.map(|(slash, _)| name.split_at(slash));
+        ancestors.any(|(ancestor, rest)| match self.by_name.get(ancestor) {
+            Some(Mapping::Directory { source: directory }) => {
+                is_same(&[directory.as_os_str().as_bytes(), rest].concat(), source)
+            }
+            _ => false,
+        })
     }
+}
+
+/// Whether two absolute host paths are the same but for how they are written.
+fn is_same(path: &[u8], other: &Path) -> bool {
+    clean(b"", path) == clean(b"", other.as_os_str().as_bytes())
 }

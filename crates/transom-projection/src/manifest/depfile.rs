@@ -235,7 +235,7 @@ impl Words<'_> {
                 self.skip(count - 1);
                 return true;
             }
-            [special @ (b'#' | b':'), ..] if *special == b'#' || !ends_targets(after) => {
+            [special @ (b'#' | b':'), ..] => {
                 name.extend(std::iter::repeat_n(b'\\', count - 1));
                 name.push(*special);
                 self.skip(count + 1);
@@ -257,7 +257,7 @@ impl Words<'_> {
 fn ends_targets(rest: &[u8]) -> bool {
     matches!(
         rest,
-        [b':'] | [b':', b' ' | b'\t' | b'\n' | b'\r' | b'\\', ..]
+        [b':'] | [b':', b' ' | b'\t' | b'\n', ..] | [b':', b'\\' | b'\r', b'\n', ..]
     )
 }
 
@@ -297,6 +297,7 @@ mod tests {
                 "a.o: with\\ space.h \\#.h \\:x c:d",
                 &[("with space.h", 1), ("#.h", 1), (":x", 1), ("c:d", 1)],
             ),
+            ("a.o: x\\: y", &[("x:", 1), ("y", 1)]),
             (
                 "a.o: back\\slash \\\\\\ x y\\\\ z",
                 &[("back\\slash", 1), ("\\ x", 1), ("y\\", 1), ("z", 1)],

@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -47,34 +46,34 @@ pub(super) const FIELDS: [&str; 11] = [
 
 /// Parses an element of `inputs`, the `number`th.
 pub(super) fn parse(json: Json<'_>, number: usize, base: &Path) -> Result<Input, ManifestError> {
-    let mut entry = Entry {
+    let by_number = |error: ManifestError| error.about(|| format!("input {number}"));
+    let fields = json.fields(&FIELDS).map_err(by_number)?;
+    let [.., name, _, _, _, _] = &fields;
+    let name = name.map(Json::bytes).transpose().map_err(by_number)?;
+    let entry = Entry {
         json,
         base,
-        fields: [None; FIELDS.len()],
-        name: None,
+        fields: &fields,
+        name: name.as_deref(),
     };
-    entry.parse().map_err(|error| {
-        error.about(|| match &entry.name {
-            Some(name) => format!("input {}", quoted(name)),
-            None => format!("input {number}"),
-        })
+    entry.parse().map_err(|error| match entry.name {
+        Some(name) => error.about(|| format!("input {}", quoted(name))),
+        None => by_number(error),
     })
 }
 
 struct Entry<'a, 'b> {
     json: Json<'a>,
     base: &'b Path,
-    fields: Fields<'a, { FIELDS.len() }>,
-    /// As it was written, and as messages show it.
-    name: Option<Cow<'a, [u8]>>,
+    fields: &'b Fields<'a, { FIELDS.len() }>,
+    /// The name as it was written, which is how messages show it.
+    name: Option<&'b [u8]>,
 }
 
 impl Entry<'_, '_> {
-    fn parse(&mut self) -> Result<Input, ManifestError> {
-        self.fields = self.json.fields(&FIELDS)?;
-        let [kinds @ .., name, executable, _, _, separator] = self.fields;
-        self.name = name.map(Json::bytes).transpose()?;
-        match kinds {
+    fn parse(&self) -> Result<Input, ManifestError> {
+        let [kinds @ .., _, executable, _, _, separator] = self.fields;
+        match *kinds {
             [Some(file), None, None, None, None, None] => {
                 self.only_beside("file", &["name", "executable"])?;
                 let source = self.path(file)?;
@@ -118,8 +117,8 @@ impl Entry<'_, '_> {
 
     fn mapping(&self, mapping: Mapping) -> Result<Input, ManifestError> {
         let [.., name, _, _, _, _] = self.fields;
-        let json = self.json.required(name, "name")?;
-        let name = self.name.as_deref().unwrap_or_default();
+        let json = self.json.required(*name, "name")?;
+        let name = self.name.unwrap_or_default();
         let name = ViewPath::parse(name).map_err(|invalid| json.error(Problem::Name(invalid)))?;
         Ok(Input::Mapping(name, mapping))
     }
@@ -129,11 +128,11 @@ impl Entry<'_, '_> {
         Ok(Reference {
             path: self.path(file)?,
             relative_to: match relative_to {
-                Some(directory) => self.path(directory)?,
+                Some(directory) => self.path(*directory)?,
                 None => self.base.to_owned(),
             },
             under: match under {
-                Some(under) => view_path(under, "`under`")?,
+                Some(under) => view_path(*under, "`under`")?,
                 None => ViewPath::root(),
             },
         })
@@ -147,7 +146,7 @@ impl Entry<'_, '_> {
     fn given(&self) -> impl Iterator<Item = &'static str> {
         FIELDS
             .iter()
-            .zip(&self.fields)
+            .zip(self.fields)
             .filter(|(_, value)| value.is_some())
             .map(|(field, _)| *field)
     }

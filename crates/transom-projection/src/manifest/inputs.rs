@@ -61,6 +61,7 @@ pub(super) fn parse(
                 parse_file_list(&list, separator, &reference.under)
                     .try_for_each(|declaration| push(declaration?, &mut declarations, 0))
             }
+            // What a depfile adds depends on all that is declared, hence last.
             Input::Depfile(reference) => {
                 let bytes = references.read(json, &reference)?;
                 depfiles.push((reference, bytes));
@@ -68,11 +69,32 @@ pub(super) fn parse(
             }
         }
     })?;
-    // What a depfile adds depends on all that is declared, hence last.
-    let mut known = AlreadyDeclared::by(&declarations);
+    let depfiles = depfiles
+        .iter()
+        .map(|(reference, bytes)| (reference.document(bytes), &reference.under));
+    add_depfiles(depfiles, &mut declarations)?;
+    Ok(declarations)
+}
+
+/// Adds to `declarations` the prerequisites that depfiles name, each with the
+/// place in the view that its relative paths are under.
+///
+/// A prerequisite is not added where it says nothing new: where name and host
+/// file are those of another declaration, or of a file in a directory that is
+/// declared as a whole. There are at most [`INPUTS_MAX`] declarations
+/// afterwards.
+pub fn add_depfiles<'a>(
+    depfiles: impl IntoIterator<Item = (Document<'a>, &'a ViewPath)>,
+    declarations: &mut Vec<Declaration>,
+) -> Result<(), ManifestError> {
+    let mut depfiles = depfiles.into_iter().peekable();
+    if depfiles.peek().is_none() {
+        return Ok(());
+    }
+    let mut known = AlreadyDeclared::by(declarations);
     let mut added = Vec::new();
-    for (reference, bytes) in &depfiles {
-        for declaration in parse_depfile(&reference.document(bytes), &reference.under) {
+    for (depfile, under) in depfiles {
+        for declaration in parse_depfile(&depfile, under) {
             let declaration = declaration?;
             if known.insert(&declaration) {
                 push(declaration, &mut added, declarations.len())?;
@@ -80,7 +102,7 @@ pub(super) fn parse(
         }
     }
     declarations.append(&mut added);
-    Ok(declarations)
+    Ok(())
 }
 
 /// Appends a declaration, if with the `others` there are not too many.

@@ -297,9 +297,14 @@ pub(super) fn line_and_column(text: &[u8], offset: usize) -> (u32, u32) {
     (1 + count_newlines(before), column)
 }
 
+/// Counts in bytes, a chunk at a time that cannot overflow one, because that
+/// is what compilers make fast code of.
 fn count_newlines(bytes: &[u8]) -> u32 {
-    let count = bytes.iter().filter(|byte| **byte == b'\n').count();
-    u32::try_from(count).unwrap_or(u32::MAX - 1)
+    let count_short = |chunk: &[u8]| -> u8 { chunk.iter().map(|b| u8::from(*b == b'\n')).sum() };
+    bytes
+        .chunks(usize::from(u8::MAX))
+        .map(|chunk| u32::from(count_short(chunk)))
+        .sum()
 }
 
 /// The offset that serde_json means by a line and a column; it points at the

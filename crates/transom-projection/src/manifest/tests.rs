@@ -1,7 +1,9 @@
 //! Tests of the format as a whole; those of its parts are beside the parts.
 
 mod complaints;
+mod limits;
 mod meaning;
+mod properties;
 
 use std::collections::HashMap;
 use std::io;
