@@ -1,7 +1,7 @@
 //! What the tests need beyond Rust, installed if it is missing.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
@@ -53,11 +53,19 @@ const CARGO_TOOLS: &[CargoTool] = &[
     },
 ];
 
-/// Parts of the Rust distribution that a minimal installation lacks.
-const COMPONENTS: &[(&str, Step)] = &[("rustfmt", Step::Fmt), ("clippy", Step::Clippy)];
+/// Parts of the Rust distribution that a minimal installation lacks, with the
+/// cargo subcommand each brings.
+const COMPONENTS: &[(&str, &str, Step)] = &[
+    ("rustfmt", "fmt", Step::Fmt),
+    ("clippy", "clippy", Step::Clippy),
+];
 
-/// Makes sure that everything `steps` need is there.
+/// Makes sure that everything `steps` need is there, and in the `PATH` of what
+/// `shell` runs.
 pub(crate) fn install(shell: &Shell, steps: &[Step], privilege: Privilege) -> Result<()> {
+    // The makers of file systems are where only an administrator's `PATH` leads.
+    let path = shell.var("PATH").unwrap_or_default();
+    shell.set_var("PATH", format!("{path}:/usr/sbin:/sbin"));
     install_components(shell, steps)?;
     install_packages(shell, steps, privilege)?;
     install_cargo_tools(shell, steps)
@@ -72,9 +80,10 @@ const fn package(name: &'static str, program: &'static str, step: Step) -> Packa
 }
 
 fn install_components(shell: &Shell, steps: &[Step]) -> Result<()> {
-    for (component, step) in COMPONENTS {
-        let program = format!("cargo-{}", component.trim_start_matches("rust"));
-        if !steps.contains(step) || is_installed(&program) {
+    for (component, subcommand, step) in COMPONENTS {
+        // To be run, not found: rustup puts proxies where the programs would be.
+        let version = cmd!(shell, "cargo {subcommand} --version").quiet();
+        if !steps.contains(step) || version.ignore_stdout().ignore_stderr().run().is_ok() {
             continue;
         }
         if cmd!(shell, "rustup component add {component}")
@@ -95,14 +104,14 @@ fn install_packages(shell: &Shell, steps: &[Step], privilege: Privilege) -> Resu
     };
     let missing: Vec<_> = PACKAGES
         .iter()
-        .filter(|package| will_run(package.step) && !is_installed(package.program))
+        .filter(|package| will_run(package.step) && !is_installed(shell, package.program))
         .map(|package| package.name)
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let names = missing.join(" ");
-    if !is_installed("apt-get") {
+    if !is_installed(shell, "apt-get") {
         bail!("this is no Debian system; install what it calls: {names}");
     }
     let Some(as_root) = privilege.prefix() else {
@@ -131,22 +140,20 @@ fn install_cargo_tools(shell: &Shell, steps: &[Step]) -> Result<()> {
         steps: needed_by,
     } in CARGO_TOOLS
     {
-        if needed_by.iter().any(|step| steps.contains(step)) && !is_installed(name) {
+        if needed_by.iter().any(|step| steps.contains(step)) && !is_installed(shell, name) {
             cmd!(shell, "cargo install --locked {name} --version {version}").run()?;
         }
     }
     Ok(())
 }
 
-/// Whether `program` is where programs are: in `PATH`, in the directories for
-/// administrators, which `PATH` often lacks, or where cargo installs.
-fn is_installed(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
+/// Whether `program` is in `PATH`, or where cargo installs and finds programs.
+fn is_installed(shell: &Shell, program: &str) -> bool {
+    let path = shell.var_os("PATH").unwrap_or_default();
     let cargo_home = env::var_os("CARGO_HOME")
-        .map(|home| Path::new(&home).join("bin"))
-        .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo/bin")));
+        .map(PathBuf::from)
+        .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")));
     env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .chain(cargo_home)
+        .chain(cargo_home.map(|home| home.join("bin")))
         .any(|directory| directory.join(program).is_file())
 }
