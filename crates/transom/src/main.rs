@@ -1,2 +1,7 @@
-//! The `transom` program.
-fn main() {}
+//! The `transom` program; all of it is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    transom::main()
+}

@@ -1,0 +1,43 @@
+//! The command line. One file per subcommand; the doc comments are the help
+//! text and the manual.
+
+mod completions;
+mod explain;
+pub(crate) mod run;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Run build actions in a view of exactly their declared inputs.
+///
+/// A view is a tree of names that stand for existing host files, from any
+/// number of volumes. What is not declared does not exist in it. Reads are
+/// done by the kernel on the host files themselves; writes go to scratch
+/// directories of the host, and declared outputs come out atomically.
+#[derive(Debug, Parser)]
+#[command(name = "transom", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(Box<run::RunArguments>),
+    View(view::ViewArguments),
+    Explain(explain::ExplainArguments),
+    Completions(completions::CompletionsArguments),
+}
+
+impl Command {
+    pub(crate) fn execute(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Run(arguments) => run::run(&arguments),
+            Self::View(arguments) => view::view(arguments),
+            Self::Explain(arguments) => explain::explain(arguments),
+            Self::Completions(arguments) => completions::completions(&arguments),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `transom explain`: why a name is there, or is not.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use transom_projection::Tree;
+
+use crate::control::to_value;
+use crate::declared::{read_manifest, view_name};
+
+/// Say why a path exists in a view, or why it does not.
+///
+/// For a running view the answer includes the version of the host file that
+/// answers, and what became of it since. For a manifest, nothing is run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArguments {
+    /// The name of a running view, or a manifest file.
+    view: OsString,
+    /// The path, as the action sees it.
+    path: OsString,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn explain(arguments: ExplainArguments) -> anyhow::Result<ExitCode> {
+    let ExplainArguments { view, path, json } = arguments;
+    let manifest = Path::new(&view);
+    let (text, value) = if manifest.is_file() {
+        let tree = Tree::build(read_manifest(manifest)?.inputs)?;
+        let explanation = tree.explain(&view_name("PATH", &path)?);
+        (explanation.to_string(), serde_json::to_value(explanation)?)
+    } else {
+        let explained = super::view::connect(&view.to_string_lossy())?.explain(to_value(&path))?;
+        (explained.text, explained.explanation)
+    };
+    if json {
+        anstream::println!("{}", serde_json::to_string_pretty(&value)?);
+    } else {
+        anstream::println!("{text}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

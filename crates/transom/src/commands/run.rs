@@ -1,0 +1,404 @@
+//! `transom run`: one action, from its declaration to its outputs.
+//!
+//! The order is what matters here. What can be wrong with the declaration is
+//! found before anything is made; a user namespace has to be entered before
+//! there are threads; everything that was made is given back before the
+//! program ends as the command ended.
+
+mod arguments;
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use transom_control::Listener;
+use transom_projection::{
+    ChangedInput, HostRoot, OnChange, Origin, OwnerMap, Projection, ProjectionOptions, Tree, View,
+    ViewOptions, WalkEntry,
+};
+use transom_sandbox::outputs;
+use transom_sandbox::privilege::{self, Privilege};
+use transom_sandbox::{Action, Exit, Finished, PassedFile, Sandbox, Scratch, Stdio, Tmp, layout};
+
+pub(crate) use arguments::{
+    ActionArguments, EngineChoice, InputArguments, OutputArguments, ReportArguments, Root,
+    RunArguments, Tmp as TmpChoice,
+};
+
+use crate::control::{self, ViewService};
+use crate::declared::{Declared, scratch_base};
+use crate::engine::{self, Choice, Engine, Served, Wishes};
+use crate::signals::{self, HeldSignals};
+use crate::summary::{Summary, Times};
+use crate::{exit, trace_files};
+
+/// Names the descriptor of the control connection to the command.
+const CONTROL_FD_VARIABLE: &str = "TRANSOM_CONTROL_FD";
+
+pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let end = prepare_and_run(arguments)?;
+    // Everything is given back; now end as the command did.
+    Ok(match end {
+        End::Code(code) => ExitCode::from(code),
+        End::Signal(signal) => {
+            signals::die_of(signal);
+            ExitCode::from(128u8.saturating_add(signal as u8))
+        }
+    })
+}
+
+/// How the program ends.
+enum End {
+    Code(u8),
+    Signal(i32),
+}
+
+fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
+    let began = Instant::now();
+    let Declared { inputs, mut action } = Declared::from_arguments(arguments)?;
+    let held_signals = HeldSignals::hold()?;
+    let privilege = obtain_privilege()?;
+    raise_descriptor_limit();
+
+    let mut tree = Tree::build(inputs)?;
+    let needed = Origin {
+        source: "the action".into(),
+        line: None,
+    };
+    for directory in layout::mount_points(&action) {
+        tree.require_directory(&directory, &needed)?;
+    }
+    let choice = engine::choose(Wishes {
+        asked: arguments.service.engine,
+        privilege,
+        entries: tree.len(),
+        needs_fuse: needs_fuse(arguments),
+    })?;
+    let host = HostRoot::at(transom_sandbox::host_tree()?);
+    let projection = Projection::new(
+        host,
+        ProjectionOptions {
+            owners: owners(privilege),
+            descriptors: None,
+        },
+    );
+    let on_change = OnChange::from(arguments.service.on_change);
+    let view = projection.pin(
+        tree,
+        ViewOptions {
+            on_change,
+            trace: arguments.report.wants_trace(),
+        },
+    )?;
+    if arguments.report.dry_run {
+        print_view(&view, &choice)?;
+        return Ok(End::Code(0));
+    }
+    let served = Arc::new(Served::start(choice.engine, &projection)?);
+
+    let mut scratch = make_scratch(arguments, &action)?;
+    let mut stdio = Stdio::inherit()?;
+    let service = ViewService {
+        name: view_name(arguments),
+        view: view.clone(),
+        served: served.clone(),
+        engine: choice.engine.name(),
+    };
+    let control = Control::start(arguments, service, choice.engine, &mut stdio, &mut action)?;
+    let sandbox = Sandbox::new(served.input_root(&view)?, &action, scratch.as_mut())?;
+    let running = sandbox.spawn(stdio)?;
+    let set_up = began.elapsed();
+    let passed_on = held_signals.pass_on_to(running.remote())?;
+    let finished = match running.wait() {
+        Ok(finished) => finished,
+        Err(error) => {
+            return match error.shell_exit_code() {
+                Some(code) => {
+                    exit::report(&error.into());
+                    Ok(End::Code(code))
+                }
+                None => Err(error.into()),
+            };
+        }
+    };
+    drop((passed_on, control));
+
+    let ended = Instant::now();
+    let changed = view.verify();
+    let outcome = settle(
+        &finished,
+        &changed,
+        on_change,
+        &action,
+        scratch,
+        arguments.outputs.keep_failed,
+    )?;
+    if let Some(trace) = view.trace() {
+        let target = action
+            .outputs
+            .first()
+            .map_or_else(|| "action".into(), |output| output.path.to_string());
+        trace_files::write(&trace, &arguments.report, &target)?;
+    }
+    let summary = Summary {
+        format: 1,
+        engine: choice.engine.name(),
+        engine_reason: choice.reason,
+        passthrough: served.passthrough(),
+        declared: view.statistics(),
+        exit: finished.exit.into(),
+        requests: served
+            .statistics()
+            .as_ref()
+            .map(Into::into)
+            .unwrap_or_default(),
+        times: Times::new(
+            set_up + finished.phases.start,
+            finished.phases.run,
+            finished.phases.end + ended.elapsed(),
+            &finished.usage,
+        ),
+        changed_inputs: changed
+            .iter()
+            .map(serde_json::to_value)
+            .collect::<Result<_, _>>()?,
+        outputs: outcome.published,
+        undeclared_writes: outcome.undeclared,
+        kept: outcome.kept,
+    };
+    for message in outcome.messages {
+        anstream::eprintln!("{}transom:{:#} {message}", exit::RED, exit::RED);
+    }
+    summary.tell(&arguments.report)?;
+    Ok(outcome.end)
+}
+
+/// Makes sure that this process may make mounts.
+fn obtain_privilege() -> anyhow::Result<Privilege> {
+    match privilege::detect()? {
+        Privilege::None => {
+            privilege::enter_user_namespace()?;
+            Ok(Privilege::Namespace)
+        }
+        enough => Ok(enough),
+    }
+}
+
+/// Every pinned file takes a descriptor. Failing to get more is no error: the
+/// files beyond the limit are pinned by their stamp.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
+}
+
+/// In a user namespace only our own user and group can be shown as owners.
+fn owners(privilege: Privilege) -> Option<OwnerMap> {
+    let (uid, gid) = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
+    (privilege != Privilege::Host).then(|| OwnerMap {
+        uids: vec![uid..=uid],
+        gids: vec![gid..=gid],
+        overflow_uid: uid,
+        overflow_gid: gid,
+    })
+}
+
+/// The first option given that only the engine `fuse` can serve.
+fn needs_fuse(arguments: &RunArguments) -> Option<&'static str> {
+    let RunArguments {
+        report, service, ..
+    } = arguments;
+    let options = [
+        (report.trace.is_some(), "--trace"),
+        (report.unused_inputs_list.is_some(), "--unused-inputs-list"),
+        (report.trace_depfile.is_some(), "--trace-depfile"),
+        (service.control_fd.is_some(), "--control-fd"),
+        (service.name.is_some(), "--name"),
+    ];
+    options
+        .into_iter()
+        .find_map(|(given, option)| given.then_some(option))
+}
+
+fn view_name(arguments: &RunArguments) -> String {
+    arguments
+        .service
+        .name
+        .clone()
+        .unwrap_or_else(|| std::process::id().to_string())
+}
+
+/// A scratch directory, if the action writes anywhere on the host's disk.
+fn make_scratch(arguments: &RunArguments, action: &Action) -> anyhow::Result<Option<Scratch>> {
+    if action.outputs.is_empty() && action.writable.is_empty() && action.tmp != Tmp::Scratch {
+        return Ok(None);
+    }
+    let base = scratch_base(arguments.outputs.scratch.as_deref(), action);
+    Scratch::sweep(&base)?;
+    Ok(Some(Scratch::new(&base)?))
+}
+
+/// What serves `transom view` and the command's own control connection.
+struct Control {
+    _listener: Option<Listener>,
+}
+
+impl Control {
+    fn start(
+        arguments: &RunArguments,
+        service: ViewService,
+        engine: Engine,
+        stdio: &mut Stdio,
+        action: &mut Action,
+    ) -> anyhow::Result<Self> {
+        if engine != Engine::Fuse {
+            return Ok(Self { _listener: None });
+        }
+        let path = control::socket(&service.name)?;
+        let service = Arc::new(service);
+        if let Some(number) = arguments.service.control_fd {
+            let (ours, theirs) = UnixStream::pair()?;
+            let service = service.clone();
+            std::thread::Builder::new()
+                .name("control-fd".into())
+                .spawn(move || {
+                    if let Err(error) = transom_control::serve_connection(&ours, &*service) {
+                        tracing::debug!(%error, "the command's control connection ended");
+                    }
+                })?;
+            stdio.passed.push(PassedFile {
+                file: OwnedFd::from(theirs),
+                number,
+            });
+            action
+                .environment
+                .push((CONTROL_FD_VARIABLE.into(), number.to_string().into()));
+        }
+        match Listener::start(&path, service) {
+            Ok(listener) => Ok(Self {
+                _listener: Some(listener),
+            }),
+            Err(error) if arguments.service.name.is_some() => {
+                Err(error).with_context(|| format!("cannot listen at {}", path.display()))
+            }
+            Err(error) => {
+                tracing::info!(%error, path = %path.display(), "the view cannot be steered from outside");
+                Ok(Self { _listener: None })
+            }
+        }
+    }
+}
+
+/// What became of an action's outputs.
+struct Outcome {
+    end: End,
+    published: Vec<String>,
+    undeclared: Vec<String>,
+    kept: Option<String>,
+    messages: Vec<String>,
+}
+
+/// Collects the outputs if everything went well, and says what did not.
+fn settle(
+    finished: &Finished,
+    changed: &[ChangedInput],
+    on_change: OnChange,
+    action: &Action,
+    scratch: Option<Scratch>,
+    keep_failed: bool,
+) -> anyhow::Result<Outcome> {
+    let mut messages: Vec<_> = changed
+        .iter()
+        .map(|input| format!("input {input}"))
+        .collect();
+    let mut end = match finished.exit {
+        Exit::Exited(code) => End::Code(code),
+        Exit::Signalled { signal, .. } => End::Signal(signal),
+        Exit::TimedOut => {
+            let timeout = action.timeout.unwrap_or_default();
+            messages.push(format!(
+                "the command was ended because it ran longer than {timeout:?}"
+            ));
+            End::Code(exit::TIMED_OUT)
+        }
+    };
+    let mut succeeded = finished.exit.is_success();
+    if succeeded && on_change == OnChange::Refuse && !changed.is_empty() {
+        messages
+            .push("outputs are not collected, because inputs changed while the command ran".into());
+        end = End::Code(exit::NOT_AS_DECLARED);
+        succeeded = false;
+    }
+    let (mut published, mut undeclared, mut kept) =
+        (Vec::new(), outputs::Undeclared::default(), None);
+    if let Some(scratch) = scratch {
+        if succeeded {
+            match outputs::collect(&scratch, action) {
+                Ok(collected) => {
+                    published = collected
+                        .published
+                        .iter()
+                        .map(|path| path.display().to_string())
+                        .collect();
+                    undeclared = collected.undeclared;
+                }
+                Err(error) => {
+                    messages.push(error.to_string());
+                    end = End::Code(exit::NOT_AS_DECLARED);
+                    succeeded = false;
+                }
+            }
+        } else {
+            undeclared = outputs::undeclared(&scratch, action)?;
+        }
+        if !succeeded && keep_failed {
+            let path = scratch.keep()?.display().to_string();
+            messages.push(format!("what the command wrote was kept in {path}"));
+            kept = Some(path);
+        }
+    }
+    let undeclared: Vec<_> = undeclared.paths.iter().map(ToString::to_string).collect();
+    messages.extend(
+        undeclared
+            .iter()
+            .map(|path| format!("undeclared write: {path}")),
+    );
+    Ok(Outcome {
+        end,
+        published,
+        undeclared,
+        kept,
+        messages,
+    })
+}
+
+/// What `--dry-run` prints.
+fn print_view(view: &View, choice: &Choice) -> anyhow::Result<()> {
+    view.walk(|path, entry| {
+        match entry {
+            WalkEntry::Directory => anstream::println!("{path}/"),
+            WalkEntry::File(version) => {
+                anstream::println!("{path} = {}", version.host_path().display());
+            }
+            WalkEntry::WholeDirectory { host_path, .. } => {
+                anstream::println!("{path}/ = {}/ (whole)", host_path.display());
+            }
+            WalkEntry::Symlink { target } => anstream::println!("{path} -> {}", target.display()),
+        }
+        Ok::<_, std::io::Error>(())
+    })?;
+    anstream::println!("engine {} ({})", choice.engine.name(), choice.reason);
+    Ok(())
+}

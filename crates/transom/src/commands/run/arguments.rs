@@ -1,0 +1,249 @@
+//! The arguments of `transom run`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use transom_projection::OnChange;
+
+/// Run a command in a view of its declared inputs.
+///
+/// The command sees the declared names and nothing else, in mount, user,
+/// process and network namespaces of its own. It runs with the terminal, the
+/// signals and the standard streams of this command, whose exit code is the
+/// command's.
+///
+/// Sources given by flags are relative to the current directory. A relative
+/// source without a NAME appears below the working directory of the action, an
+/// absolute one at its own path.
+///
+/// Exit codes of its own: 123 outputs or inputs are not as declared, 124 out
+/// of time, 125 transom failed, 126 command not executable, 127 command not
+/// found in the view.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) inputs: InputArguments,
+    #[command(flatten)]
+    pub(crate) outputs: OutputArguments,
+    #[command(flatten)]
+    pub(crate) action: ActionArguments,
+    #[command(flatten)]
+    pub(crate) service: ServiceArguments,
+    #[command(flatten)]
+    pub(crate) report: ReportArguments,
+
+    /// The command and its arguments; replaces the manifest's.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  transom run --manifest action.json -- gcc -c src/main.c -o out/main.o
+  transom run --ro /usr --ro /lib --ro /lib64 --ro include=/srv/sdk/include \\
+      --ro src/main.c --out out -- make
+  transom run --manifest action.json --trace used.json --stats";
+
+/// What the view holds.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Inputs")]
+pub(crate) struct InputArguments {
+    /// Declare the action in a file (`-`: standard input). See
+    /// docs/manifest.md.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Map a host file, or a host directory as a whole. Symbolic links are
+    /// followed.
+    #[arg(long, value_name = "[NAME=]PATH")]
+    pub(crate) ro: Vec<OsString>,
+    /// Make a symbolic link.
+    #[arg(long, value_name = "NAME=TARGET")]
+    pub(crate) symlink: Vec<OsString>,
+    /// Make an empty directory.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) empty_directory: Vec<OsString>,
+    /// Map the host files that a file lists, one path per line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file_list: Vec<PathBuf>,
+    /// Map the host files that a file lists, each path ended by a NUL byte.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file_list0: Vec<PathBuf>,
+    /// Map the prerequisites that a depfile of a compiler names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) depfile: Vec<PathBuf>,
+}
+
+/// What the action may write and what becomes of it.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Outputs")]
+pub(crate) struct OutputArguments {
+    /// A directory the action makes. It is moved to PATH when the command
+    /// succeeds.
+    #[arg(long, value_name = "[NAME=]PATH")]
+    pub(crate) out: Vec<OsString>,
+    /// A file the action makes. It is moved to PATH when the command succeeds.
+    #[arg(long, value_name = "[NAME=]PATH")]
+    pub(crate) out_file: Vec<OsString>,
+    /// A directory the action may write to, whose content is thrown away.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) writable: Vec<OsString>,
+    /// Where scratch directories are made. Outputs are moved by renaming if
+    /// their destination is on the same volume, and copied otherwise.
+    /// [default: beside the first output]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) scratch: Option<PathBuf>,
+    /// Keep the scratch directory for inspection when the action fails.
+    #[arg(long)]
+    pub(crate) keep_failed: bool,
+}
+
+/// The world the command runs in.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Action")]
+pub(crate) struct ActionArguments {
+    /// What the action sees as its root. [default: view]
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) root: Option<Root>,
+    /// With `--root host-ro`, the existing host directory that the view hides.
+    /// [default: the current directory]
+    #[arg(long, value_name = "DIRECTORY", value_hint = clap::ValueHint::DirPath)]
+    pub(crate) mount_at: Option<PathBuf>,
+    /// Where in the view the command starts. [default: `work` with flags only,
+    /// the manifest's otherwise]
+    #[arg(short = 'C', long, value_name = "NAME")]
+    pub(crate) workdir: Option<OsString>,
+    /// Set an environment variable.
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<OsString>,
+    /// Take an environment variable over, or all of them (`all`).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) inherit_env: Vec<OsString>,
+    /// Let the action use the host's network.
+    #[arg(long)]
+    pub(crate) network: bool,
+    /// What is at /tmp. [default: memory]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) tmp: Option<Tmp>,
+    /// Leave out /proc.
+    #[arg(long)]
+    pub(crate) no_proc: bool,
+    /// Leave out /dev.
+    #[arg(long)]
+    pub(crate) no_dev: bool,
+    /// End the action after that many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<f64>,
+}
+
+/// How the view is served.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Service")]
+pub(crate) struct ServiceArguments {
+    /// What makes the view: `fuse` (names are answered by transom, bytes are
+    /// read by the kernel) or `mounts` (bind mounts; the kernel does all).
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    pub(crate) engine: EngineChoice,
+    /// What to do when an input is changed in place, or deleted, while the
+    /// action runs: fail its opening and the action, only report it, or
+    /// neither.
+    #[arg(long, value_name = "POLICY", default_value = "refuse")]
+    pub(crate) on_change: OnChangeChoice,
+    /// What `transom view` calls this view. [default: the process id]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Hand the command a connection to the view's control interface as this
+    /// descriptor, so that it can change its own view. Needs engine `fuse`.
+    #[arg(long, value_name = "DESCRIPTOR")]
+    pub(crate) control_fd: Option<i32>,
+}
+
+/// What is told afterwards.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Reports")]
+pub(crate) struct ReportArguments {
+    /// Print requests, opens, sizes and times when the action has ended.
+    /// [default: a short summary if standard error is a terminal]
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// Print the summary as JSON, on standard error or to `--report FILE`.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write the summary to a file instead.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print no summary.
+    #[arg(short, long, conflicts_with = "stats")]
+    pub(crate) quiet: bool,
+    /// Write which inputs were read, only looked at, or never touched, and
+    /// which absent names were asked for (JSON, see docs/trace.md). Needs
+    /// engine `fuse`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Write the declared inputs that were never read, one per line: Bazel's
+    /// `unused_inputs_list`. Needs engine `fuse`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) unused_inputs_list: Option<PathBuf>,
+    /// Write the inputs that were read as a depfile. Needs engine `fuse`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace_depfile: Option<PathBuf>,
+    /// Check everything and print the view, without running the command.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl ReportArguments {
+    /// Whether anything wants a trace.
+    pub(crate) fn wants_trace(&self) -> bool {
+        self.trace.is_some() || self.unused_inputs_list.is_some() || self.trace_depfile.is_some()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Root {
+    /// The view and nothing else.
+    View,
+    /// The host's root, read-only, with the view mounted in it.
+    HostRo,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tmp {
+    /// A private file system in memory.
+    Memory,
+    /// A scratch directory on the host's disk.
+    Scratch,
+    /// What the view declares there, or nothing.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineChoice {
+    /// Whichever does what is asked for at the least cost.
+    Auto,
+    /// FUSE with passthrough.
+    Fuse,
+    /// Bind mounts.
+    Mounts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnChangeChoice {
+    /// Refuse to open it, and fail.
+    Refuse,
+    /// Serve it and say so.
+    Report,
+    /// Serve it.
+    Ignore,
+}
+
+impl From<OnChangeChoice> for OnChange {
+    fn from(choice: OnChangeChoice) -> Self {
+        match choice {
+            OnChangeChoice::Refuse => Self::Refuse,
+            OnChangeChoice::Report => Self::Report,
+            OnChangeChoice::Ignore => Self::Ignore,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! `transom view`: look at a running view and change it.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+use transom_control::{Change, Client, Description};
+
+use crate::control::{self, to_value};
+
+/// Look at running views and change them while they are used.
+///
+/// A view is called by the name its `transom run` was given, or by the process
+/// id of that. Changes need the engine `fuse`; names that programs have cached
+/// follow, files that are open stay open.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ViewArguments {
+    #[command(subcommand)]
+    command: ViewCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ViewCommand {
+    /// List the running views.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Declare a name that does not exist yet.
+    Add {
+        /// The view.
+        view: String,
+        #[command(flatten)]
+        input: Input,
+    },
+    /// Let a name that exists stand for something else.
+    Replace {
+        /// The view.
+        view: String,
+        #[command(flatten)]
+        input: Input,
+    },
+    /// Take names away, with everything below them.
+    Withdraw {
+        /// The view.
+        view: String,
+        /// The names.
+        #[arg(required = true)]
+        names: Vec<OsString>,
+    },
+    /// Point a name that stands for a file at another host file.
+    Redirect {
+        /// The view.
+        view: String,
+        /// The name.
+        name: OsString,
+        /// The host file.
+        file: PathBuf,
+    },
+    /// Apply many changes, which become visible at once.
+    Apply {
+        /// The view.
+        view: String,
+        /// A JSON array of changes: {"add": INPUT}, {"replace": INPUT},
+        /// {"withdraw": NAME}, {"redirect": {"name": NAME, "file": PATH}};
+        /// INPUT as in a manifest. `-`: standard input.
+        changes: PathBuf,
+    },
+    /// Print which inputs were used so far (JSON). The view has to be traced.
+    Trace {
+        /// The view.
+        view: String,
+    },
+    /// Print the requests so far (JSON).
+    Stats {
+        /// The view.
+        view: String,
+    },
+}
+
+/// What a name is to stand for.
+#[derive(Debug, clap::Args)]
+struct Input {
+    /// The name in the view.
+    name: OsString,
+    /// A host file, or a host directory as a whole.
+    #[arg(required_unless_present_any = ["symlink", "empty_directory"])]
+    path: Option<PathBuf>,
+    /// A symbolic link with this target.
+    #[arg(long, conflicts_with_all = ["path", "empty_directory"])]
+    symlink: Option<OsString>,
+    /// An empty directory.
+    #[arg(long, conflicts_with = "path")]
+    empty_directory: bool,
+    /// Override the executable bits of the file.
+    #[arg(long, requires = "path")]
+    executable: Option<bool>,
+}
+
+impl Input {
+    fn to_json(&self) -> anyhow::Result<Value> {
+        let mut input = json!({ "name": name(&self.name) });
+        if let Some(path) = &self.path {
+            let path = absolute(path)?;
+            let kind = if path.is_dir() { "directory" } else { "file" };
+            input[kind] = to_value(path.as_os_str());
+        } else if let Some(target) = &self.symlink {
+            input["symlink"] = to_value(target);
+        } else {
+            input["empty_directory"] = true.into();
+        }
+        if let Some(executable) = self.executable {
+            input["executable"] = executable.into();
+        }
+        Ok(input)
+    }
+}
+
+/// A name as the action sees it may begin with `/`; a manifest's does not.
+fn name(written: &OsString) -> Value {
+    let bytes = written.as_bytes();
+    let start = bytes
+        .iter()
+        .position(|byte| *byte != b'/')
+        .unwrap_or(bytes.len());
+    to_value(std::ffi::OsStr::from_bytes(&bytes[start..]))
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| path.display().to_string())
+}
+
+pub(crate) fn view(arguments: ViewArguments) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        ViewCommand::List { json } => list(json),
+        ViewCommand::Add { view, input } => update(&view, vec![Change::Add(input.to_json()?)]),
+        ViewCommand::Replace { view, input } => {
+            update(&view, vec![Change::Replace(input.to_json()?)])
+        }
+        ViewCommand::Withdraw { view, names } => update(
+            &view,
+            names
+                .iter()
+                .map(|written| Change::Withdraw(name(written)))
+                .collect(),
+        ),
+        ViewCommand::Redirect {
+            view,
+            name: written,
+            file,
+        } => {
+            let file = to_value(absolute(&file)?.as_os_str());
+            update(
+                &view,
+                vec![Change::Redirect {
+                    name: name(&written),
+                    file,
+                }],
+            )
+        }
+        ViewCommand::Apply { view, changes } => {
+            let text = if changes == Path::new("-") {
+                io::read_to_string(io::stdin())
+            } else {
+                std::fs::read_to_string(&changes)
+            };
+            let text = text.with_context(|| format!("cannot read {}", changes.display()))?;
+            let changes =
+                serde_json::from_str(&text).with_context(|| changes.display().to_string())?;
+            update(&view, changes)
+        }
+        ViewCommand::Trace { view } => print(&connect(&view)?.trace()?),
+        ViewCommand::Stats { view } => print(&connect(&view)?.statistics()?),
+    }
+}
+
+fn update(view: &str, changes: Vec<Change>) -> anyhow::Result<ExitCode> {
+    let epoch = connect(view)?.update(changes)?;
+    anstream::println!("{view} is at epoch {epoch}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(value: &Value) -> anyhow::Result<ExitCode> {
+    anstream::println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Connects to a running view.
+pub(crate) fn connect(view: &str) -> anyhow::Result<Client> {
+    let path = control::socket(view)?;
+    match Client::connect(&path) {
+        Ok(client) => Ok(client),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            let running = running()?;
+            let names: Vec<_> = running
+                .iter()
+                .map(|description| description.name.as_str())
+                .collect();
+            match names.is_empty() {
+                true => bail!("no view {view:?} is running; none is"),
+                false => bail!(
+                    "no view {view:?} is running; running are: {}",
+                    names.join(", ")
+                ),
+            }
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot connect to {}", path.display())),
+    }
+}
+
+/// Every view of this user that answers. Sockets whose server was killed are
+/// removed on the way.
+fn running() -> anyhow::Result<Vec<Description>> {
+    let directory = control::directory();
+    let sockets = match std::fs::read_dir(&directory) {
+        Ok(sockets) => sockets,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| directory.display().to_string()),
+    };
+    let mut running = Vec::new();
+    for socket in sockets {
+        let path = socket?.path();
+        match Client::connect(&path) {
+            Ok(mut client) => running.extend(client.describe()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                // Failing means that somebody else was quicker.
+                let _ = std::fs::remove_file(&path);
+            }
+            Err(_) => {}
+        }
+    }
+    running.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(running)
+}
+
+fn list(json: bool) -> anyhow::Result<ExitCode> {
+    let running = running()?;
+    if json {
+        return print(&serde_json::to_value(running)?);
+    }
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_header(["VIEW", "ENGINE", "EPOCH", "FILES", "READS BY"]);
+    for view in running {
+        let reader = if view.passthrough {
+            "kernel"
+        } else {
+            "transom"
+        };
+        table.add_row([
+            view.name,
+            view.engine,
+            view.epoch.to_string(),
+            view.files.to_string(),
+            reader.into(),
+        ]);
+    }
+    anstream::println!("{table}");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,186 @@
+//! The control interface of a running view.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+use transom_control::{Change, Description, Explanation, Refusal, Service};
+use transom_projection::manifest::Document;
+use transom_projection::{Change as ViewChange, Declaration, Manifest, View, ViewPath};
+
+use crate::engine::Served;
+use crate::summary::Requests;
+
+/// Serves the calls of `io.transom.View` for one view.
+pub(crate) struct ViewService {
+    pub(crate) name: String,
+    pub(crate) view: Arc<View>,
+    pub(crate) served: Arc<Served>,
+    pub(crate) engine: &'static str,
+}
+
+impl Service for ViewService {
+    fn describe(&self) -> Description {
+        let statistics = self.view.statistics();
+        Description {
+            name: self.name.clone(),
+            engine: self.engine.into(),
+            epoch: self.view.epoch().into(),
+            files: statistics.files,
+            bytes: statistics.file_bytes,
+            passthrough: self.served.passthrough(),
+        }
+    }
+
+    fn update(&self, changes: &[Change]) -> Result<u64, Refusal> {
+        let refused = |error: anyhow::Error| Refusal::Refused(format!("{error:#}"));
+        let changes = changes
+            .iter()
+            .map(view_change)
+            .collect::<anyhow::Result<_>>()
+            .map_err(refused)?;
+        let invalidations = self
+            .view
+            .update(changes)
+            .map_err(|error| Refusal::Refused(error.to_string()))?;
+        self.served.invalidate(&invalidations).map_err(|error| {
+            Refusal::Refused(format!(
+                "applied, but the kernel could not be told: {error}"
+            ))
+        })?;
+        Ok(self.view.epoch().into())
+    }
+
+    fn explain(&self, path: &Value) -> Result<Explanation, Refusal> {
+        let path = path_of(path).map_err(|error| Refusal::Refused(format!("{error:#}")))?;
+        let explanation = self.view.explain(&path);
+        let text = explanation.to_string();
+        Ok(Explanation {
+            text,
+            explanation: serde_json::to_value(explanation).unwrap_or_default(),
+        })
+    }
+
+    fn trace(&self) -> Result<Value, Refusal> {
+        match self.view.trace() {
+            Some(report) => Ok(serde_json::to_value(report).unwrap_or_default()),
+            None => Err(Refusal::Unavailable(
+                "the view is not traced; start it with `--trace FILE`".into(),
+            )),
+        }
+    }
+
+    fn statistics(&self) -> Value {
+        let requests = self
+            .served
+            .statistics()
+            .as_ref()
+            .map(Requests::from)
+            .unwrap_or_default();
+        serde_json::to_value(requests).unwrap_or_default()
+    }
+}
+
+/// A change as the wire has it, in the view's own terms.
+fn view_change(change: &Change) -> anyhow::Result<ViewChange> {
+    Ok(match change {
+        Change::Add(input) => ViewChange::Add(declaration(input)?),
+        Change::Replace(input) => ViewChange::Replace(declaration(input)?),
+        Change::Withdraw(name) => ViewChange::Withdraw(path_of(name)?),
+        Change::Redirect { name, file } => ViewChange::Redirect {
+            name: path_of(name)?,
+            source: PathBuf::from(bytes_of(file)?),
+        },
+    })
+}
+
+/// One input of a manifest. Its parser is the manifest's own.
+fn declaration(input: &Value) -> anyhow::Result<Declaration> {
+    let manifest = serde_json::to_vec(&json!({ "version": 1, "inputs": [input] }))?;
+    let document = Document {
+        label: "change".into(),
+        bytes: &manifest,
+        base: Path::new("/"),
+    };
+    let no_files = &mut |path: &Path, _| {
+        let message = format!("a change cannot refer to a list ({})", path.display());
+        Err(std::io::Error::new(
+            std::io::ErrorKind::Unsupported,
+            message,
+        ))
+    };
+    let mut inputs = Manifest::parse(&document, no_files)?.inputs;
+    match (inputs.pop(), inputs.is_empty()) {
+        (Some(input), true) => Ok(input),
+        _ => bail!("a change declares exactly one name"),
+    }
+}
+
+fn path_of(value: &Value) -> anyhow::Result<ViewPath> {
+    let bytes = bytes_of(value)?;
+    ViewPath::parse_inside(bytes.as_bytes()).with_context(|| format!("{:?}", bytes.display()))
+}
+
+/// Bytes as JSON has them: a string, or `{"base64": "..."}`.
+fn bytes_of(value: &Value) -> anyhow::Result<OsString> {
+    match (value.as_str(), value.get("base64").and_then(Value::as_str)) {
+        (Some(text), _) => Ok(text.into()),
+        (None, Some(encoded)) => Ok(OsString::from_vec(BASE64.decode(encoded)?)),
+        (None, None) => bail!("{value} is neither a string nor {{\"base64\": ...}}"),
+    }
+}
+
+/// Bytes for JSON: the inverse of [`bytes_of`].
+pub(crate) fn to_value(bytes: &OsStr) -> Value {
+    match bytes.to_str() {
+        Some(text) => text.into(),
+        None => json!({ "base64": BASE64.encode(bytes.as_bytes()) }),
+    }
+}
+
+/// The directory of the sockets of this user's running views.
+pub(crate) fn directory() -> PathBuf {
+    match env::var_os("XDG_RUNTIME_DIR") {
+        Some(directory) => Path::new(&directory).join("transom"),
+        None if rustix::process::geteuid().is_root() => "/run/transom".into(),
+        None => env::temp_dir().join(format!("transom-{}", rustix::process::geteuid().as_raw())),
+    }
+}
+
+/// Where a view of that name listens.
+pub(crate) fn socket(name: &str) -> anyhow::Result<PathBuf> {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if name.is_empty() || name.starts_with('.') || name.len() > 64 || !name.chars().all(plain) {
+        bail!("{name:?} cannot name a view: use up to 64 letters, digits, `-`, `_` and `.`");
+    }
+    Ok(directory().join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_survive_json() {
+        for bytes in [&b"src/main.c"[..], b"\xff\xfe"] {
+            let bytes = OsStr::from_bytes(bytes);
+            assert_eq!(bytes_of(&to_value(bytes)).unwrap(), bytes);
+        }
+        assert!(bytes_of(&json!(7)).is_err());
+    }
+
+    #[test]
+    fn names_of_views_are_file_names() {
+        assert!(socket("build-7").is_ok());
+        for name in ["", "..", "a/b", ".hidden", &"x".repeat(65)] {
+            assert!(socket(name).is_err(), "{name:?}");
+        }
+    }
+}

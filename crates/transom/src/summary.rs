@@ -1,0 +1,289 @@
+//! What is told when an action has ended.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Context;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use serde_json::Value;
+use transom_fuse::{Opcode, Statistics};
+use transom_projection::ViewStatistics;
+use transom_sandbox::{Exit, Usage};
+
+use crate::commands::run::ReportArguments;
+
+/// One run, in numbers. The field names are the JSON of `--json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    /// Version of this format.
+    pub(crate) format: u32,
+    pub(crate) engine: &'static str,
+    /// Why this engine.
+    pub(crate) engine_reason: String,
+    /// Whether the kernel reads the host files itself.
+    pub(crate) passthrough: bool,
+    pub(crate) declared: ViewStatistics,
+    pub(crate) exit: ExitSummary,
+    pub(crate) requests: Requests,
+    pub(crate) times: Times,
+    /// Inputs that are not what they were when the view was made.
+    pub(crate) changed_inputs: Vec<Value>,
+    /// Outputs that were moved to their destinations.
+    pub(crate) outputs: Vec<String>,
+    /// Names written in scratch that are not declared.
+    pub(crate) undeclared_writes: Vec<String>,
+    /// Where the scratch directory was kept.
+    pub(crate) kept: Option<String>,
+}
+
+/// How the command ended.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ExitSummary {
+    Code(u8),
+    Signal(i32),
+    TimedOut,
+}
+
+impl From<Exit> for ExitSummary {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Exited(code) => Self::Code(code),
+            Exit::Signalled { signal, .. } => Self::Signal(signal),
+            Exit::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+/// What reached our process.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Requests {
+    pub(crate) total: u64,
+    pub(crate) read: u64,
+    pub(crate) by_opcode: std::collections::BTreeMap<String, u64>,
+    pub(crate) passthrough_opens: u64,
+    pub(crate) served_opens: u64,
+    pub(crate) bytes_served: u64,
+}
+
+impl From<&Statistics> for Requests {
+    fn from(statistics: &Statistics) -> Self {
+        Self {
+            total: statistics.total(),
+            read: statistics.count(Opcode::Read),
+            by_opcode: statistics
+                .requests
+                .iter()
+                .map(|(opcode, count)| (name(*opcode), *count))
+                .collect(),
+            passthrough_opens: statistics.passthrough_opens,
+            served_opens: statistics.served_opens,
+            bytes_served: statistics.bytes_read,
+        }
+    }
+}
+
+/// The kernel's name of an opcode, as its documentation and traces have it.
+fn name(opcode: Opcode) -> String {
+    format!("{opcode:?}").to_uppercase()
+}
+
+/// Times in microseconds, and what the command used.
+#[derive(Debug, Serialize)]
+pub(crate) struct Times {
+    pub(crate) set_up_us: u64,
+    pub(crate) run_us: u64,
+    pub(crate) tear_down_us: u64,
+    pub(crate) user_us: u64,
+    pub(crate) system_us: u64,
+}
+
+impl Times {
+    pub(crate) fn new(set_up: Duration, run: Duration, tear_down: Duration, usage: &Usage) -> Self {
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            set_up_us: us(set_up),
+            run_us: us(run),
+            tear_down_us: us(tear_down),
+            user_us: usage.user_us,
+            system_us: usage.system_us,
+        }
+    }
+}
+
+const HEAD: Style = AnsiColor::Cyan.on_default().bold();
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const DIM: Style = Style::new().dimmed();
+
+impl Summary {
+    /// Prints or writes the summary as the user wants it. Unasked, people get
+    /// a short one, and programs none.
+    pub(crate) fn tell(&self, wanted: &ReportArguments) -> anyhow::Result<()> {
+        let text = if wanted.json {
+            serde_json::to_string_pretty(self)? + "\n"
+        } else if wanted.stats || wanted.report.is_some() {
+            self.render(true)
+        } else if !wanted.quiet && std::io::stderr().is_terminal() {
+            self.render(false)
+        } else {
+            return Ok(());
+        };
+        match &wanted.report {
+            Some(path) => {
+                std::fs::write(path, anstream::adapter::strip_str(&text).to_string())
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            None => anstream::eprint!("{text}"),
+        }
+        Ok(())
+    }
+
+    /// The lines people see. With `details`, all requests by opcode.
+    fn render(&self, details: bool) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut text, details);
+        text
+    }
+
+    fn write(&self, out: &mut String, details: bool) -> std::fmt::Result {
+        let exit = match self.exit {
+            ExitSummary::Code(0) => format!("{GOOD}exit 0{GOOD:#}"),
+            ExitSummary::Code(code) => format!("{BAD}exit {code}{BAD:#}"),
+            ExitSummary::Signal(signal) => format!("{BAD}signal {signal}{BAD:#}"),
+            ExitSummary::TimedOut => format!("{BAD}out of time{BAD:#}"),
+        };
+        let Times {
+            set_up_us,
+            run_us,
+            tear_down_us,
+            ..
+        } = self.times;
+        writeln!(
+            out,
+            "{HEAD}transom{HEAD:#} {exit} in {} {DIM}(set-up {}, run {}, tear-down {}){DIM:#}",
+            duration(set_up_us + run_us + tear_down_us),
+            duration(set_up_us),
+            duration(run_us),
+            duration(tear_down_us),
+        )?;
+        let declared = &self.declared;
+        let mut parts = vec![format!(
+            "{} files ({})",
+            declared.files,
+            bytes(declared.file_bytes)
+        )];
+        let others = [
+            ("whole directories", declared.whole_directories),
+            ("symlinks", declared.symlinks),
+        ];
+        parts.extend(
+            others
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(what, count)| format!("{count} {what}")),
+        );
+        writeln!(out, "  declared  {}", parts.join(", "))?;
+        writeln!(
+            out,
+            "  engine    {} {DIM}({}){DIM:#}",
+            self.engine, self.engine_reason
+        )?;
+        if self.engine == "fuse" {
+            let requests = &self.requests;
+            let style = if requests.read == 0 { GOOD } else { BAD };
+            writeln!(
+                out,
+                "  requests  {}, of them {style}READ {}{style:#}; opens {} by the kernel, {} by transom",
+                requests.total, requests.read, requests.passthrough_opens, requests.served_opens
+            )?;
+            if !self.passthrough {
+                writeln!(
+                    out,
+                    "            reads pass through transom: passthrough needs CAP_SYS_ADMIN"
+                )?;
+            }
+        } else {
+            writeln!(
+                out,
+                "  requests  {GOOD}0{GOOD:#}: the kernel does everything"
+            )?;
+        }
+        for output in &self.outputs {
+            writeln!(out, "  {GOOD}output{GOOD:#}    {output}")?;
+        }
+        for name in &self.undeclared_writes {
+            writeln!(out, "  {BAD}undeclared write{BAD:#} {name}")?;
+        }
+        if let Some(path) = &self.kept {
+            writeln!(out, "  kept      {path}")?;
+        }
+        if details {
+            self.write_requests(out)?;
+        }
+        Ok(())
+    }
+
+    fn write_requests(&self, out: &mut String) -> std::fmt::Result {
+        if self.requests.by_opcode.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new();
+        table
+            .load_style(presets::NOTHING)
+            .set_header(["request", "count"]);
+        let mut requests: Vec<_> = self.requests.by_opcode.iter().collect();
+        requests.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
+        for (name, count) in requests {
+            table.add_row([name.clone(), count.to_string()]);
+        }
+        if let Some(column) = table.column_mut(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        for line in table.lines() {
+            writeln!(out, "  {}", line.trim_end())?;
+        }
+        writeln!(
+            out,
+            "  {} served by transom, user {}, system {}",
+            bytes(self.requests.bytes_served),
+            duration(self.times.user_us),
+            duration(self.times.system_us)
+        )
+    }
+}
+
+fn duration(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} us"),
+        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.2} s", us as f64 / 1e6),
+    }
+}
+
+fn bytes(count: u64) -> String {
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..1_048_576 => format!("{:.1} KiB", count as f64 / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+        _ => format!("{:.1} GiB", count as f64 / 1_073_741_824.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units() {
+        assert_eq!(duration(999), "999 us");
+        assert_eq!(duration(1_500), "1.5 ms");
+        assert_eq!(duration(2_250_000), "2.25 s");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(30 << 20), "30.0 MiB");
+    }
+}

@@ -1,0 +1,1 @@
+#define GREETING "Names knock at the door; bytes go over the transom."
