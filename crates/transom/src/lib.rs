@@ -9,6 +9,7 @@ mod control;
 mod declared;
 mod engine;
 mod exit;
+mod progress;
 mod signals;
 mod summary;
 mod trace_files;

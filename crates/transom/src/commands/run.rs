@@ -32,6 +32,7 @@ pub(crate) use arguments::{
 use crate::control::{self, ViewService};
 use crate::declared::{Declared, scratch_base};
 use crate::engine::{self, Choice, Engine, Served, Wishes};
+use crate::progress::Progress;
 use crate::signals::{self, HeldSignals};
 use crate::summary::{Summary, Times};
 use crate::{exit, trace_files};
@@ -87,13 +88,13 @@ fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
         },
     );
     let on_change = OnChange::from(arguments.service.on_change);
-    let view = projection.pin(
-        tree,
-        ViewOptions {
-            on_change,
-            trace: arguments.report.wants_trace(),
-        },
-    )?;
+    let options = ViewOptions {
+        on_change,
+        trace: arguments.report.wants_trace(),
+    };
+    let progress = Progress::of_opening(tree.len());
+    let view = projection.pin(tree, options)?;
+    drop(progress);
     if arguments.report.dry_run {
         print_view(&view, &choice)?;
         return Ok(End::Code(0));
