@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn every_index_once_and_in_order() {
         for count in [0, 1, 1024, 2048, 5001] {
-            let parts = in_ranges(count, |range| range.collect::<Vec<_>>());
+            let parts = in_ranges(count, Vec::from_iter);
             assert_eq!(parts.concat(), (0..count).collect::<Vec<_>>());
         }
     }

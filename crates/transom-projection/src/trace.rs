@@ -14,11 +14,12 @@
 //! {
 //!   "format": 1,
 //!   "inputs": [
-//!     {"path": "src/main.c", "use": "read"},
-//!     {"path": "src/config.h", "use": "looked-up"},
-//!     {"path": "src/legacy.c", "use": "untouched"}
+//!     {"path": "src/config.h", "kind": "file", "use": "looked-up"},
+//!     {"path": "src/legacy.c", "kind": "file", "use": "untouched"},
+//!     {"path": "src/main.c", "kind": "file", "use": "read"},
+//!     {"path": "usr", "kind": "whole-directory", "use": "read"}
 //!   ],
-//!   "found": [{"path": "usr/include/stdio.h", "use": "read"}],
+//!   "found": [{"path": "usr/include/stdio.h", "kind": "file", "use": "read"}],
 //!   "listed": ["src"],
 //!   "absent": [{"path": "src/stdio.h", "requests": 1}],
 //!   "absent_dropped": 0
@@ -125,6 +126,18 @@ pub enum Use {
     Read,
 }
 
+/// What an input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputKind {
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Symlink,
+    /// A host directory that is mapped as a whole.
+    WholeDirectory,
+}
+
 /// Everything a traced view has seen so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TraceReport {
@@ -148,6 +161,8 @@ pub struct TraceReport {
 pub struct InputUse {
     /// Its path in the view.
     pub path: ViewPath,
+    /// What it is.
+    pub kind: InputKind,
     /// The most that was done with it.
     #[serde(rename = "use")]
     pub usage: Use,
@@ -186,20 +201,23 @@ impl View {
             if pinned.touched().has(Touch::Listed) {
                 report.listed.push(path.clone());
             }
-            let usage = match pinned {
+            let (kind, usage) = match pinned {
                 Pinned::Directory { .. } => continue,
-                Pinned::File(_) | Pinned::Symlink(_) => pinned.touched().usage(),
+                Pinned::File(version) => (InputKind::File, version.touched().usage()),
+                Pinned::Symlink(link) => (InputKind::Symlink, link.touched.usage()),
                 Pinned::Whole(directory) => {
                     let found = report.found.len();
                     report.add_found(directory);
-                    if report.found.len() > found || directory.touched.has(Touch::Listed) {
-                        Use::Read
-                    } else {
-                        directory.touched.usage()
-                    }
+                    let is_used =
+                        report.found.len() > found || directory.touched.has(Touch::Listed);
+                    let usage = match is_used {
+                        true => Use::Read,
+                        false => directory.touched.usage(),
+                    };
+                    (InputKind::WholeDirectory, usage)
                 }
             };
-            report.inputs.push(InputUse { path, usage });
+            report.inputs.push(InputUse { path, kind, usage });
         }
         report
             .inputs
@@ -233,7 +251,8 @@ impl TraceReport {
     /// with a line break cannot be written, and is an error.
     pub fn write_depfile(&self, target: &str, mut to: impl Write) -> io::Result<()> {
         let used = self.inputs.iter().chain(&self.found);
-        let used = used.filter(|input| input.usage != Use::Untouched);
+        let used =
+            used.filter(|input| input.kind == InputKind::File && input.usage != Use::Untouched);
         let paths =
             std::iter::once(target.as_bytes()).chain(used.map(|input| input.path.as_bytes()));
         for (index, path) in paths.enumerate() {
@@ -260,13 +279,19 @@ impl TraceReport {
             if child.touched().has(Touch::Listed) {
                 self.listed.push(directory.path.join(&name));
             }
-            match &child {
-                Child::Directory(below) => self.add_found(below),
-                Child::File(_) | Child::Symlink(_) => self.found.push(InputUse {
-                    path: directory.path.join(&name),
-                    usage: child.touched().usage(),
-                }),
-            }
+            let kind = match &child {
+                Child::Directory(below) => {
+                    self.add_found(below);
+                    continue;
+                }
+                Child::File(_) => InputKind::File,
+                Child::Symlink(_) => InputKind::Symlink,
+            };
+            self.found.push(InputUse {
+                path: directory.path.join(&name),
+                kind,
+                usage: child.touched().usage(),
+            });
         }
     }
 }

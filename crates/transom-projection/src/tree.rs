@@ -19,6 +19,8 @@
 mod edit;
 mod error;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};

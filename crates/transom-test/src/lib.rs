@@ -10,6 +10,7 @@
 //! * [`HostState`]: what a run must not leave behind.
 //! * [`SeedAction`], [`LargeTree`]: the two input sets everything is measured
 //!   with, and the way an action reads them.
+//! * [`model`]: a naive view to compare the real one with.
 //!
 //! What a fixture takes from the machine (a mount, a loop device, a trace
 //! instance), its `Drop` gives back.
@@ -19,6 +20,7 @@ mod kernel_filesystem;
 mod kernel_requests;
 mod large_tree;
 mod loop_volume;
+pub mod model;
 mod mounted;
 mod random;
 mod seed_action;

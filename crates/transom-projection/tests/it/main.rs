@@ -1,0 +1,13 @@
+//! The projection over real host files, called directly: no mount, no
+//! privilege.
+
+mod changing_host;
+mod client;
+mod explaining;
+mod fixture;
+mod looking;
+mod pinning;
+mod random;
+mod steering;
+mod tracing;
+mod whole_directories;

@@ -1,0 +1,83 @@
+//! Host directories that are mapped as a whole.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use transom_module::ItemKind;
+
+use crate::fixture::{Fixture, whole};
+
+#[test]
+fn what_is_shown_of_the_host() {
+    let fixture = Fixture::new();
+    fixture.write("secret", "secret");
+    fixture.write("d/f", "f");
+    fixture.write("d/sub/g", "g");
+    symlink("../secret", fixture.host("d/escape")).unwrap();
+    symlink(fixture.host("secret"), fixture.host("d/absolute")).unwrap();
+    mknodat(CWD, fixture.host("d/pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let view = fixture.view(vec![whole("w", &fixture.host("d"))]);
+    for lists_with_attributes in [false, true] {
+        let mut client = fixture.client(&view);
+        client.lists_with_attributes = lists_with_attributes;
+        assert_eq!(client.list("w"), ["absolute", "escape", "f", "sub"]);
+        assert_eq!(client.list("w/sub"), ["g"]);
+        assert_eq!(client.read("w/sub/g").unwrap(), "g");
+        assert_eq!(client.find("w/pipe"), None);
+        assert_eq!(client.find("w/escape/x"), None);
+        for name in ["w/escape", "w/absolute"] {
+            assert_eq!(client.attributes(name).kind, ItemKind::Symlink);
+        }
+        assert_eq!(client.attributes("w/escape").size, 9);
+    }
+}
+
+#[test]
+fn what_appears_is_found_and_what_was_found_stays() {
+    let fixture = Fixture::new();
+    fixture.write("d/sub/f", "f");
+    let view = fixture.view(vec![whole("w", &fixture.host("d"))]);
+    let mut client = fixture.client(&view);
+    let id = client.attributes("w/sub").id;
+    fixture.write("d/later", "later");
+    assert_eq!(client.read("w/later").unwrap(), "later");
+
+    // The directory is another one now, but it had been found.
+    fs::rename(fixture.host("d/sub"), fixture.host("elsewhere")).unwrap();
+    fixture.write("d/sub/new", "new");
+    let mut another = fixture.client(&view);
+    assert_eq!(another.attributes("w/sub").id, id);
+    assert_eq!(another.list("w/sub"), ["f"]);
+    assert_eq!(another.find("w/sub/new"), None);
+}
+
+#[test]
+fn two_mappings_of_one_directory_are_two_directories() {
+    let fixture = Fixture::new();
+    fixture.write("d/sub/f", "f");
+    let source = fixture.host("d");
+    let view = fixture.view(vec![whole("a", &source), whole("b", &source)]);
+    let mut client = fixture.client(&view);
+    for below in ["", "/sub"] {
+        let ids = ["a", "b"].map(|name| client.attributes(&format!("{name}{below}")).id);
+        assert_ne!(ids[0], ids[1]);
+    }
+    let files = ["a", "b"].map(|name| client.attributes(&format!("{name}/sub/f")).id);
+    assert_eq!(files[0], files[1]);
+}
+
+#[test]
+fn a_listing_can_be_long() {
+    let fixture = Fixture::new();
+    let names: Vec<_> = (0..3000)
+        .map(|n| format!("a-name-long-enough-to-need-several-buffers-{n:04}"))
+        .collect();
+    for name in &names {
+        fixture.write(&format!("d/{name}"), "");
+    }
+    let view = fixture.view(vec![whole("w", &fixture.host("d"))]);
+    let mut client = fixture.client(&view);
+    client.listing_room = 700;
+    assert_eq!(client.list("w"), names);
+}
