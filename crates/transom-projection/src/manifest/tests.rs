@@ -1,9 +1,12 @@
 //! Tests of the format as a whole; those of its parts are beside the parts.
 
 mod complaints;
+mod documents;
 mod limits;
 mod meaning;
 mod properties;
+mod schema;
+mod validator;
 
 use std::collections::HashMap;
 use std::io;
