@@ -1,0 +1,127 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_transom_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_transom_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_transom_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_transom_using_subcommand
+    set -l cmd (__fish_transom_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c transom -n "__fish_transom_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c transom -n "__fish_transom_needs_command" -s V -l version -d 'Print version'
+complete -c transom -n "__fish_transom_needs_command" -f -a "run" -d 'Run a command in a view of its declared inputs'
+complete -c transom -n "__fish_transom_needs_command" -f -a "view" -d 'Look at running views and change them while they are used'
+complete -c transom -n "__fish_transom_needs_command" -f -a "explain" -d 'Say why a path exists in a view, or why it does not'
+complete -c transom -n "__fish_transom_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c transom -n "__fish_transom_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c transom -n "__fish_transom_using_subcommand run" -s m -l manifest -d 'Declare the action in a file (`-`: standard input). See docs/manifest.md' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l ro -d 'Map a host file, or a host directory as a whole. Symbolic links are followed' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l symlink -d 'Make a symbolic link' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l empty-directory -d 'Make an empty directory' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l file-list -d 'Map the host files that a file lists, one path per line' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l file-list0 -d 'Map the host files that a file lists, each path ended by a NUL byte' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l depfile -d 'Map the prerequisites that a depfile of a compiler names' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l out -d 'A directory the action makes. It is moved to PATH when the command succeeds' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l out-file -d 'A file the action makes. It is moved to PATH when the command succeeds' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l writable -d 'A directory the action may write to, whose content is thrown away' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l scratch -d 'Where scratch directories are made. Outputs are moved by renaming if their destination is on the same volume, and copied otherwise. [default: beside the first output]' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l root -d 'What the action sees as its root. [default: view]' -r -f -a "view\t'The view and nothing else'
+host-ro\t'The host\'s root, read-only, with the view mounted in it'"
+complete -c transom -n "__fish_transom_using_subcommand run" -l mount-at -d 'With `--root host-ro`, the existing host directory that the view hides. [default: the current directory]' -r -f -a "(__fish_complete_directories)"
+complete -c transom -n "__fish_transom_using_subcommand run" -s C -l workdir -d 'Where in the view the command starts. [default: `work` with flags only, the manifest\'s otherwise]' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -s e -l env -d 'Set an environment variable' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l inherit-env -d 'Take an environment variable over, or all of them (`all`)' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l tmp -d 'What is at /tmp. [default: memory]' -r -f -a "memory\t'A private file system in memory'
+scratch\t'A scratch directory on the host\'s disk'
+none\t'What the view declares there, or nothing'"
+complete -c transom -n "__fish_transom_using_subcommand run" -l timeout -d 'End the action after that many seconds' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l engine -d 'What makes the view: `fuse` (names are answered by transom, bytes are read by the kernel) or `mounts` (bind mounts; the kernel does all)' -r -f -a "auto\t'Whichever does what is asked for at the least cost'
+fuse\t'FUSE with passthrough'
+mounts\t'Bind mounts'"
+complete -c transom -n "__fish_transom_using_subcommand run" -l on-change -d 'What to do when an input is changed in place, or deleted, while the action runs: fail its opening and the action, only report it, or neither' -r -f -a "refuse\t'Refuse to open it, and fail'
+report\t'Serve it and say so'
+ignore\t'Serve it'"
+complete -c transom -n "__fish_transom_using_subcommand run" -l name -d 'What `transom view` calls this view. [default: the process id]' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l control-fd -d 'Hand the command a connection to the view\'s control interface as this descriptor, so that it can change its own view. Needs engine `fuse`' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l report -d 'Write the summary to a file instead' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l trace -d 'Write which inputs were read, only looked at, or never touched, and which absent names were asked for (JSON, see docs/trace.md). Needs engine `fuse`' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l unused-inputs-list -d 'Write the declared inputs that were never read, one per line: Bazel\'s `unused_inputs_list`. Needs engine `fuse`' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l trace-depfile -d 'Write the inputs that were read as a depfile. Needs engine `fuse`' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l keep-failed -d 'Keep the scratch directory for inspection when the action fails'
+complete -c transom -n "__fish_transom_using_subcommand run" -l network -d 'Let the action use the host\'s network'
+complete -c transom -n "__fish_transom_using_subcommand run" -l no-proc -d 'Leave out /proc'
+complete -c transom -n "__fish_transom_using_subcommand run" -l no-dev -d 'Leave out /dev'
+complete -c transom -n "__fish_transom_using_subcommand run" -l stats -d 'Print requests, opens, sizes and times when the action has ended. [default: a short summary if standard error is a terminal]'
+complete -c transom -n "__fish_transom_using_subcommand run" -l json -d 'Print the summary as JSON, on standard error or to `--report FILE`'
+complete -c transom -n "__fish_transom_using_subcommand run" -s q -l quiet -d 'Print no summary'
+complete -c transom -n "__fish_transom_using_subcommand run" -l dry-run -d 'Check everything and print the view, without running the command'
+complete -c transom -n "__fish_transom_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "list" -d 'List the running views'
+complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "add" -d 'Declare a name that does not exist yet'
+complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "replace" -d 'Let a name that exists stand for something else'
+complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "withdraw" -d 'Take names away, with everything below them'
+complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "redirect" -d 'Point a name that stands for a file at another host file'
+complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "apply" -d 'Apply many changes, which become visible at once'
+complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "trace" -d 'Print which inputs were used so far (JSON). The view has to be traced'
+complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "stats" -d 'Print the requests so far (JSON)'
+complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from add" -l symlink -d 'A symbolic link with this target' -r
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from add" -l executable -d 'Override the executable bits of the file' -r -f -a "true\t''
+false\t''"
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from add" -l empty-directory -d 'An empty directory'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from replace" -l symlink -d 'A symbolic link with this target' -r
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from replace" -l executable -d 'Override the executable bits of the file' -r -f -a "true\t''
+false\t''"
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from replace" -l empty-directory -d 'An empty directory'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from replace" -s h -l help -d 'Print help'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from withdraw" -s h -l help -d 'Print help'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from redirect" -s h -l help -d 'Print help'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from trace" -s h -l help -d 'Print help'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from stats" -s h -l help -d 'Print help'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the running views'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "add" -d 'Declare a name that does not exist yet'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "replace" -d 'Let a name that exists stand for something else'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "withdraw" -d 'Take names away, with everything below them'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "redirect" -d 'Point a name that stands for a file at another host file'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "apply" -d 'Apply many changes, which become visible at once'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "trace" -d 'Print which inputs were used so far (JSON). The view has to be traced'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "stats" -d 'Print the requests so far (JSON)'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c transom -n "__fish_transom_using_subcommand explain" -l json -d 'Print JSON'
+complete -c transom -n "__fish_transom_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c transom -n "__fish_transom_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain completions help" -f -a "run" -d 'Run a command in a view of its declared inputs'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain completions help" -f -a "view" -d 'Look at running views and change them while they are used'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain completions help" -f -a "explain" -d 'Say why a path exists in a view, or why it does not'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "list" -d 'List the running views'
+complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "add" -d 'Declare a name that does not exist yet'
+complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "replace" -d 'Let a name that exists stand for something else'
+complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "withdraw" -d 'Take names away, with everything below them'
+complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "redirect" -d 'Point a name that stands for a file at another host file'
+complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "apply" -d 'Apply many changes, which become visible at once'
+complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "trace" -d 'Print which inputs were used so far (JSON). The view has to be traced'
+complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "stats" -d 'Print the requests so far (JSON)'
