@@ -1,0 +1,42 @@
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::arm::{About, Mechanism};
+use crate::client::Roots;
+use crate::workload::Workload;
+
+/// The host files themselves: what everything is compared with. It hides
+/// nothing.
+#[derive(Debug)]
+pub(crate) struct Native {
+    volumes: Vec<PathBuf>,
+}
+
+impl Native {
+    pub(crate) fn new(workload: &Workload) -> Self {
+        Self {
+            volumes: workload.volumes.clone(),
+        }
+    }
+}
+
+impl Mechanism for Native {
+    const NAME: &'static str = "native";
+    const ABOUT: About = About {
+        before: "nothing",
+        set_up: "the roots of the volumes are opened",
+        tear_down: "they are closed",
+    };
+
+    fn set_up(&mut self) -> Result<Roots> {
+        let open = |path: &PathBuf| Ok(File::open(path)?.into());
+        let volumes: Result<_> = self.volumes.iter().map(open).collect();
+        Ok(Roots::Volumes(volumes?))
+    }
+
+    fn tear_down(&mut self) -> Result<()> {
+        Ok(())
+    }
+}

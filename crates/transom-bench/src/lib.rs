@@ -1,1 +1,0 @@
-//! Benchmarks against native and against peers.

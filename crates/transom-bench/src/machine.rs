@@ -1,0 +1,71 @@
+use std::fs;
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde::Serialize;
+
+/// Where and under which conditions was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Machine {
+    pub(crate) kernel: String,
+    pub(crate) processor: String,
+    pub(crate) processors: usize,
+    /// The processor that everything ran on, if it was confined to one.
+    pub(crate) pinned_to: Option<usize>,
+    /// Runnable tasks, averaged over a minute, before the first round.
+    pub(crate) load_before: String,
+    /// The same after the last round; the bench itself adds about one.
+    pub(crate) load_after: String,
+}
+
+impl Machine {
+    pub(crate) fn examine() -> Self {
+        let system = rustix::system::uname();
+        let release = system.release().to_string_lossy();
+        let machine = system.machine().to_string_lossy();
+        Self {
+            kernel: format!("Linux {release} {machine}"),
+            processor: processor_model(),
+            processors: thread::available_parallelism().map_or(1, usize::from),
+            pinned_to: None,
+            load_before: load(),
+            load_after: String::new(),
+        }
+    }
+
+    pub(crate) fn note_end(&mut self) {
+        self.load_after = load();
+    }
+}
+
+/// Confines this process, and what it starts from now on, to one processor;
+/// returns which. Without a wish it is the last one, as the first has the
+/// most interrupts.
+pub(crate) fn pin(wish: Option<usize>) -> Result<usize> {
+    let allowed = sched_getaffinity(None)?;
+    let last = (0..CpuSet::MAX_CPU).rfind(|cpu| allowed.is_set(*cpu));
+    let cpu = wish.or(last).context("no processor is allowed")?;
+    ensure!(
+        cpu < CpuSet::MAX_CPU && allowed.is_set(cpu),
+        "processor {cpu} does not exist or is not allowed"
+    );
+    let mut only = CpuSet::new();
+    only.set(cpu);
+    sched_setaffinity(None, &only)?;
+    Ok(cpu)
+}
+
+fn processor_model() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    model.unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn load() -> String {
+    let averages = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    averages.split(' ').next().unwrap_or_default().to_owned()
+}

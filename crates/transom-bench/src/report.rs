@@ -1,0 +1,105 @@
+//! What was found out, in the form that `--json` prints.
+
+mod table;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::arm::{About, Arm, Requests, Sample};
+use crate::machine::Machine;
+use crate::statistics::Spread;
+use crate::workload::Workload;
+
+/// Everything. Times are in milliseconds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    pub(crate) workloads: Vec<WorkloadReport>,
+}
+
+/// One workload. The first arm is native.
+#[derive(Debug, Serialize)]
+pub(crate) struct WorkloadReport {
+    name: &'static str,
+    about: String,
+    rounds: u32,
+    arms: Vec<ArmReport>,
+    missing: Vec<String>,
+}
+
+/// One arm.
+#[derive(Debug, Serialize)]
+pub(crate) struct ArmReport {
+    name: &'static str,
+    contents: About,
+    set_up: Spread,
+    run: Spread,
+    tear_down: Spread,
+    total: Spread,
+    /// Times native; minimum to minimum, median to median.
+    run_to_native: Option<Spread>,
+    total_to_native: Option<Spread>,
+    /// By our own counters, in the last round, from set-up to tear-down.
+    requests: Option<Requests>,
+    /// By the kernel's trace of all FUSE connections of the machine, in a
+    /// round that was not timed.
+    pub(crate) kernel_requests: Option<KernelCount>,
+}
+
+/// Requests that the kernel sent.
+#[derive(Debug, Serialize)]
+pub(crate) struct KernelCount {
+    pub(crate) total: u64,
+    pub(crate) read: u64,
+    pub(crate) text: String,
+}
+
+impl Report {
+    /// For people.
+    pub(crate) fn to_text(&self) -> String {
+        table::text(self)
+    }
+}
+
+impl WorkloadReport {
+    pub(crate) fn new(
+        workload: &Workload,
+        rounds: u32,
+        mut arms: Vec<ArmReport>,
+        missing: Vec<String>,
+    ) -> Self {
+        if let [native, others @ ..] = &mut arms[..] {
+            for arm in others {
+                arm.run_to_native = Some(arm.run.ratio_to(native.run));
+                arm.total_to_native = Some(arm.total.ratio_to(native.total));
+            }
+        }
+        Self {
+            name: workload.name,
+            about: workload.about.clone(),
+            rounds,
+            arms,
+            missing,
+        }
+    }
+}
+
+impl ArmReport {
+    pub(crate) fn new(arm: &dyn Arm, samples: &[Sample]) -> Result<Self> {
+        let last = samples.last().context("no rounds")?;
+        let spread = |part: fn(&Sample) -> _| Spread::of(samples.iter().map(part));
+        let spread = |part| spread(part).context("no rounds");
+        Ok(Self {
+            name: arm.name(),
+            contents: arm.about(),
+            set_up: spread(|sample| sample.set_up)?,
+            run: spread(|sample| sample.run)?,
+            tear_down: spread(|sample| sample.tear_down)?,
+            total: spread(Sample::total)?,
+            run_to_native: None,
+            total_to_native: None,
+            requests: last.requests.clone(),
+            kernel_requests: None,
+        })
+    }
+}
