@@ -75,6 +75,17 @@ pub enum Error {
         /// The kernel's answer.
         source: Errno,
     },
+    /// The view was to be mounted below a directory that is private to the
+    /// action.
+    #[error(
+        "the view at `{}` would be hidden by the action's own {by}; choose another directory, or let the action have the host's", path.display()
+    )]
+    ViewHidden {
+        /// Where the view was to be mounted.
+        path: PathBuf,
+        /// The private directory.
+        by: &'static str,
+    },
     /// A writable directory is something else in the view.
     #[error(
         "`{path}` has to be a writable directory, but the view declares something else of that name"
@@ -94,9 +105,10 @@ pub enum Error {
         "the view needs more mounts than a mount namespace may have; raise the sysctl `fs.mount-max`, declare whole directories, or serve the view over FUSE"
     )]
     TooManyMounts,
-    /// An executable override on a file that is too large to copy.
+    /// A file that has to be copied, because its executable bits are
+    /// overridden or its name was removed, and is too large for that.
     #[error(
-        "the executable bits of `{path}` cannot be overridden without a copy, and it has {bytes} bytes, more than {max}; change the mode of the host file, or serve the view over FUSE",
+        "`{path}` cannot be bound as it is (its executable bits are overridden, or it was replaced or deleted), and its {bytes} bytes are too many for a copy, of which {max} are allowed; serve the view over FUSE",
         max = crate::COPIED_FILE_BYTES_MAX
     )]
     TooLargeToCopy {

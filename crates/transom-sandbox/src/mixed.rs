@@ -34,7 +34,7 @@ use transom_sys::mount::{self, Change, Reach};
 use crate::error::{Error, MOUNTING, Result, host};
 use crate::layout::{writable_directories, writable_roots};
 use crate::scratch::{Scratch, Stub};
-use crate::{Action, OutputKind, walk};
+use crate::{Action, OutputKind, graft, walk};
 
 /// Mounts scratch on the writable directories of the detached tree `view`.
 /// Returns the tree, whose root is another one if the root is writable.
@@ -104,9 +104,9 @@ impl Mixer<'_> {
         mount::change(&mount, Reach::Mount, Change::private(attributes))
             .map_err(host(MOUNTING, root))?;
         for (path, input) in self.inputs.drain(..) {
-            walk::open(&mount, &walk::relative(&path, root), OFlags::PATH)
-                .and_then(|stub| mount::attach(input, stub))
-                .map_err(host(MOUNTING, &path))?;
+            let stub = walk::open(&mount, &walk::relative(&path, root), OFlags::PATH)
+                .map_err(host("cannot open in scratch", &path))?;
+            graft::file(&path, &input, &stub)?;
         }
         Ok(mount)
     }

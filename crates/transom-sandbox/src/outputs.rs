@@ -50,7 +50,7 @@ pub fn collect(scratch: &Scratch, action: &Action) -> Result<Collected> {
     scratch.remove_stubs()?;
     let undeclared = undeclared::find(scratch.root(), action)?;
 
-    let mut problems = Vec::new();
+    let mut problems = examine::same_destinations(&action.outputs);
     let mut present = Vec::new();
     let mut absent = Vec::new();
     for output in &action.outputs {

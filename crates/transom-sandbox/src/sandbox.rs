@@ -39,7 +39,10 @@ impl Sandbox {
         let view = mixed::mount_scratch(view, action, scratch.as_deref_mut())?;
         let root = match &action.base {
             Base::View => view,
-            Base::HostReadOnly { mount_at } => put_into_host(&view, mount_at)?,
+            Base::HostReadOnly { mount_at } => {
+                check_not_hidden(mount_at, action)?;
+                put_into_host(&view, mount_at)?
+            }
         };
         mount_private_directories(&root, action, scratch.as_deref())?;
         let proc_directory = action
@@ -102,6 +105,24 @@ fn put_into_host(view: &OwnedFd, mount_at: &Path) -> Result<OwnedFd> {
             source,
         })?;
     Ok(root)
+}
+
+/// What is private to the action is mounted last, and would hide the view.
+fn check_not_hidden(mount_at: &Path, action: &Action) -> Result<()> {
+    let hiding = [
+        ("/proc", action.proc),
+        ("/dev", action.dev),
+        ("/tmp", action.tmp != Tmp::AsDeclared),
+    ];
+    let by = hiding
+        .into_iter()
+        .find(|(directory, is_private)| *is_private && mount_at.starts_with(directory));
+    by.map_or(Ok(()), |(by, _)| {
+        Err(Error::ViewHidden {
+            path: mount_at.to_owned(),
+            by,
+        })
+    })
 }
 
 fn mount_private_directories(

@@ -8,27 +8,30 @@
 //! the host. A file whose executable bits are overridden is therefore copied:
 //! it is a snapshot, has an inode of its own and costs memory.
 //!
+//! Nor can a file be mounted whose last name was removed between its pinning
+//! and now, say because another was renamed over it: the kernel refuses. It is
+//! still readable through its descriptor, and is copied too.
+//!
 //! A whole host directory is shown with what is mounted below it on the host.
 //! Without privilege there is no choice: the kernel does not let a user
 //! namespace look under a mount.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use transom_projection::ViewPath;
 use transom_sys::mount::{self, Change, NewMount, Reach};
 
-use crate::error::{Error, MOUNTING, Result, host};
+use crate::error::{MOUNTING, Result, host};
+use crate::graft;
 
-/// The largest file that is copied because its executable bits are overridden,
-/// in bytes.
-pub const COPIED_FILE_BYTES_MAX: u64 = 256 << 20;
-
-const COPY_BUFFER_BYTES: usize = 128 << 10;
+const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
+    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV);
 
 /// A view under construction.
 ///
@@ -71,62 +74,45 @@ impl Skeleton {
 
     /// Declares a file: the one that `source` is open on, as it is there.
     pub fn file(&mut self, path: &ViewPath, source: impl AsFd) -> Result<()> {
-        let stub = self.new_file(path, Mode::from_raw_mode(0o444))?;
-        graft(path, source.as_fd(), &stub)
+        let stub = self.new_file(path)?;
+        let file = mount::clone(source, c"", Reach::Mount).map_err(host(MOUNTING, path))?;
+        graft::file(path, &file, &stub)
     }
 
     /// Declares a file with the content of `source` now and the permission
-    /// bits `mode`. At most [`COPIED_FILE_BYTES_MAX`] bytes.
+    /// bits `mode`. At most [`COPIED_FILE_BYTES_MAX`](crate::COPIED_FILE_BYTES_MAX) bytes.
     pub fn copied_file(&mut self, path: &ViewPath, source: impl AsFd, mode: Mode) -> Result<()> {
-        let source = source.as_fd();
-        let stat = rustix::fs::fstat(source).map_err(host("cannot examine", path))?;
-        let bytes = stat.st_size.cast_unsigned();
-        if bytes > COPIED_FILE_BYTES_MAX {
-            return Err(Error::TooLargeToCopy {
-                path: path.clone(),
-                bytes,
-            });
-        }
-        let copy = self.new_file(path, mode)?;
-        copy_content(source, &copy)
-            .and_then(|()| rustix::fs::fchmod(&copy, mode))
-            .and_then(|()| {
-                let time = Timespec {
-                    tv_sec: stat.st_mtime,
-                    tv_nsec: stat.st_mtime_nsec.cast_signed(),
-                };
-                let times = Timestamps {
-                    last_access: time,
-                    last_modification: time,
-                };
-                rustix::fs::futimens(&copy, &times)
-            })
-            .map_err(host("cannot copy", path))
+        let copy = self.new_file(path)?;
+        graft::copy(path, source.as_fd(), &copy, Some(mode))
     }
 
     /// Declares a host directory as a whole: the one that `source` is open on,
     /// with everything below it.
     pub fn host_directory(&mut self, path: &ViewPath, source: impl AsFd) -> Result<()> {
         let stub = self.enter(path)?;
-        let tree = mount::clone(source, c"", Reach::Tree).map_err(host(MOUNTING, path))?;
-        mount::attach(tree, stub).map_err(host(MOUNTING, path))
+        mount::clone(source, c"", Reach::Tree)
+            .and_then(|tree| {
+                // At once: what is declared next may have a name below it, and
+                // must not be made on the host.
+                mount::change(&tree, Reach::Tree, Change::private(READ_ONLY))?;
+                mount::attach(tree, stub)
+            })
+            .map_err(host(MOUNTING, path))
     }
 
     /// Makes everything read-only.
     pub fn finish(self) -> Result<Template> {
-        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-            | MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NODEV;
-        mount::change(&self.mount, Reach::Tree, Change::private(attributes))
+        mount::change(&self.mount, Reach::Tree, Change::private(READ_ONLY))
             .and_then(|()| self.mount.finish_read_only())
             .map(|root| Template { root })
             .map_err(host("cannot make read-only", "a view"))
     }
 
-    fn new_file(&mut self, path: &ViewPath, mode: Mode) -> Result<OwnedFd> {
+    fn new_file(&mut self, path: &ViewPath) -> Result<OwnedFd> {
         let (directory, name) = self.place(path)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        rustix::fs::openat(directory, name, flags, mode).map_err(host("cannot declare", path))
+        rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(host("cannot declare", path))
     }
 
     /// The directory that `path` lies in, and its name there.
@@ -193,32 +179,4 @@ fn make_directory(parent: BorrowedFd<'_>, name: &CString) -> rustix::io::Result<
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::empty())
-}
-
-fn graft(path: &ViewPath, source: BorrowedFd<'_>, stub: &OwnedFd) -> Result<()> {
-    mount::clone(source, c"", Reach::Mount)
-        .and_then(|file| mount::attach(file, stub))
-        .map_err(host(MOUNTING, path))
-}
-
-fn copy_content(source: BorrowedFd<'_>, copy: &OwnedFd) -> rustix::io::Result<()> {
-    // The source may be open as a mere place (`O_PATH`).
-    let readable = rustix::fs::openat(
-        CWD,
-        format!("/proc/self/fd/{}", source.as_raw_fd()),
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
-    loop {
-        let read = rustix::io::read(&readable, &mut buffer)?;
-        if read == 0 {
-            return Ok(());
-        }
-        let mut rest = &buffer[..read];
-        while !rest.is_empty() {
-            let written = rustix::io::write(copy, rest)?;
-            rest = &rest[written..];
-        }
-    }
 }

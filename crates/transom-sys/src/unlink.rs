@@ -3,7 +3,7 @@
 //! allocation, so that it can also be done between `fork` and `_exit`.
 //!
 //! The walk recurses, and every level costs a descriptor and a buffer on the
-//! stack; so it goes only [`DEPTH_MAX`] levels down. A directory below that is
+//! stack; so it goes only a fixed number of levels down. A directory below that is
 //! moved up to the top under a name of its own and is walked in the next
 //! round, until a round moves nothing.
 

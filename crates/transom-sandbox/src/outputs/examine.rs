@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::ffi::{CString, OsString};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -77,6 +78,18 @@ pub enum Problem {
         /// What is there, in words.
         found: &'static str,
     },
+    /// Two outputs would replace each other.
+    #[error(
+        "the outputs `{first}` and `{second}` have the same destination `{}`", destination.display()
+    )]
+    SameDestination {
+        /// One output's name in the view.
+        first: ViewPath,
+        /// The other's.
+        second: ViewPath,
+        /// The host path.
+        destination: PathBuf,
+    },
     /// The kernel refused to show it.
     #[error("cannot examine the output `{path}`: {source}")]
     Unreadable {
@@ -155,6 +168,22 @@ pub(super) fn output(root: BorrowedFd<'_>, output: &Output) -> Result<bool, Prob
     }
     destination(output)?;
     Ok(true)
+}
+
+/// The outputs whose destination is that of an earlier one.
+pub(super) fn same_destinations(outputs: &[Output]) -> Vec<Problem> {
+    let mut taken = HashMap::new();
+    let mut problems = Vec::new();
+    for output in outputs {
+        if let Some(first) = taken.insert(&output.destination, &output.path) {
+            problems.push(Problem::SameDestination {
+                first: first.clone(),
+                second: output.path.clone(),
+                destination: output.destination.clone(),
+            });
+        }
+    }
+    problems
 }
 
 fn destination(output: &Output) -> Result<(), Problem> {

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags};
+use rustix::mount::{MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags};
 use rustix::pipe::PipeFlags;
 use rustix::process::DumpableBehavior;
 
@@ -222,8 +222,11 @@ fn live(prepared: &Prepared<'_>, started: &Started) -> ! {
 fn abandon(orphan: Option<&Orphan>) -> ! {
     kill_everything();
     // A directory that something is mounted on, in our own namespace, could
-    // not be removed.
-    _ = rustix::mount::unmount(c"/", UnmountFlags::DETACH);
+    // not be removed. An empty root takes the place of the action's, because
+    // in a user namespace the last root cannot be unmounted.
+    if let Ok(empty) = mount::new(c"tmpfs", &[], MountAttrFlags::empty()) {
+        _ = change_root(&empty.finish());
+    }
     if let Some(orphan) = orphan {
         // Nobody is left to be told of an error; the next sweep tries again.
         _ = unlink::remove_contents(&orphan.directory);
