@@ -18,6 +18,9 @@ use transom_projection::{Change as ViewChange, Declaration, Manifest, View, View
 use crate::engine::Served;
 use crate::summary::Requests;
 
+/// Where a name was declared that has been added while the view was used.
+const STEERING: &str = "run time";
+
 /// Serves the calls of `io.transom.View` for one view.
 pub(crate) struct ViewService {
     pub(crate) name: String,
@@ -105,7 +108,7 @@ fn view_change(change: &Change) -> anyhow::Result<ViewChange> {
 fn declaration(input: &Value) -> anyhow::Result<Declaration> {
     let manifest = serde_json::to_vec(&json!({ "version": 1, "inputs": [input] }))?;
     let document = Document {
-        label: "change".into(),
+        label: STEERING.into(),
         bytes: &manifest,
         base: Path::new("/"),
     };
@@ -118,7 +121,10 @@ fn declaration(input: &Value) -> anyhow::Result<Declaration> {
     };
     let mut inputs = Manifest::parse(&document, no_files)?.inputs;
     match (inputs.pop(), inputs.is_empty()) {
-        (Some(input), true) => Ok(input),
+        (Some(mut input), true) => {
+            input.origin.line = None;
+            Ok(input)
+        }
         _ => bail!("a change declares exactly one name"),
     }
 }

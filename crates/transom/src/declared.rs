@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use transom_projection::manifest::{
     self, ActionSection, Document, Environment, Inherit, NamedPath, RootBase, Separator, TmpKind,
-    parse_depfile, parse_file_list,
+    parse_file_list,
 };
 use transom_projection::{Declaration, Manifest, Mapping, Origin, ViewPath};
 use transom_sandbox::{Action, Base, Network, Output, OutputKind, Tmp};
@@ -86,21 +86,6 @@ impl Declared {
             .collect();
         action.outputs = section.outputs.into_iter().map(output).collect();
         flags.add_outputs(&arguments.outputs, &mut action)?;
-        // A working directory that nothing is declared in still has to exist.
-        if !working_directory.is_root()
-            && !inputs
-                .iter()
-                .any(|input| input.name.starts_with(&working_directory))
-        {
-            inputs.push(Declaration {
-                name: working_directory,
-                mapping: Mapping::EmptyDirectory,
-                origin: Origin {
-                    source: "the working directory".into(),
-                    line: None,
-                },
-            });
-        }
         Ok(Self { inputs, action })
     }
 }
@@ -205,26 +190,21 @@ impl Flags<'_> {
         for (path, separator) in
             lists.chain(flags.file_list0.iter().map(|path| (path, Separator::Nul)))
         {
-            self.with_document(path, |document| {
-                for declaration in parse_file_list(document, separator, self.under) {
-                    inputs.push(declaration?);
-                }
-                Ok(())
-            })?;
+            let (label, bytes) = read_flagged(path)?;
+            let document = self.document(&label, &bytes);
+            for declaration in parse_file_list(&document, separator, self.under) {
+                inputs.push(declaration?);
+            }
         }
-        for path in &flags.depfile {
-            self.with_document(path, |document| {
-                let declared: std::collections::HashSet<_> =
-                    inputs.iter().map(|input| input.name.clone()).collect();
-                for declaration in parse_depfile(document, self.under) {
-                    let declaration = declaration?;
-                    if !declared.contains(&declaration.name) {
-                        inputs.push(declaration);
-                    }
-                }
-                Ok(())
-            })?;
-        }
+        let depfiles = flags
+            .depfile
+            .iter()
+            .map(|path| read_flagged(path))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let documents = depfiles
+            .iter()
+            .map(|(label, bytes)| (self.document(label, bytes), self.under));
+        manifest::add_depfiles(documents, inputs)?;
         Ok(())
     }
 
@@ -264,19 +244,20 @@ impl Flags<'_> {
         })
     }
 
-    fn with_document(
-        &self,
-        path: &Path,
-        then: impl FnOnce(&Document<'_>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        let bytes = read_at_most(path, manifest::BYTES_MAX + 1)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        then(&Document {
-            label: path.to_string_lossy().into(),
-            bytes: &bytes,
+    fn document<'d>(&'d self, label: &Arc<str>, bytes: &'d [u8]) -> Document<'d> {
+        Document {
+            label: label.clone(),
+            bytes,
             base: self.here,
-        })
+        }
     }
+}
+
+/// Reads a file that a flag names. Also says what messages call it.
+fn read_flagged(path: &Path) -> anyhow::Result<(Arc<str>, Vec<u8>)> {
+    let bytes = read_at_most(path, manifest::BYTES_MAX + 1)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    Ok((path.to_string_lossy().into(), bytes))
 }
 
 /// A name in the view, as a user writes it.
@@ -388,7 +369,7 @@ fn timeout(flag: Option<f64>, section: Option<Duration>) -> anyhow::Result<Optio
     };
     match Duration::try_from_secs_f64(seconds) {
         Ok(timeout) if !timeout.is_zero() => Ok(Some(timeout)),
-        _ => bail!("--timeout: {seconds} is not a time that something can take"),
+        _ => bail!("--timeout: {seconds} is no time; give seconds, more than 0"),
     }
 }
 

@@ -95,7 +95,7 @@ impl Served {
             Engine::Fuse => {
                 let definition = VolumeDefinition::new(projection.clone());
                 let session = Session::start(definition, &Options::default())
-                    .context("cannot serve the view over FUSE; `--engine mounts` does without")?;
+                    .context("cannot serve the view over FUSE, which `--engine mounts` does without")?;
                 Self::Fuse(Box::new(session))
             }
         })

@@ -23,9 +23,38 @@ pub(crate) const FAILED: u8 = 125;
 
 /// Prints an error with all its causes.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    anstream::eprintln!("{RED}transom:{RED:#} {error:#}");
+    anstream::eprintln!("{RED}transom:{RED:#} {}", with_causes(error));
     ExitCode::from(FAILED)
+}
+
+/// The messages of an error and its causes, without those that the one before
+/// tells already.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for message in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = message;
+        } else if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+    }
+    text
 }
 
 /// How our own messages begin.
 pub(crate) const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow!("Permission denied").context("cannot open `a`: Permission denied");
+        assert_eq!(with_causes(&error), "cannot open `a`: Permission denied");
+        let error = anyhow!("Permission denied").context("cannot open `a`");
+        assert_eq!(with_causes(&error), "cannot open `a`: Permission denied");
+    }
+}

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use transom_projection::Tree;
 
 use crate::control::to_value;
@@ -32,7 +33,9 @@ pub(crate) fn explain(arguments: ExplainArguments) -> anyhow::Result<ExitCode> {
         let explanation = tree.explain(&view_name("PATH", &path)?);
         (explanation.to_string(), serde_json::to_value(explanation)?)
     } else {
-        let explained = super::view::connect(&view.to_string_lossy())?.explain(to_value(&path))?;
+        let explained = super::view::connect(&view.to_string_lossy())
+            .with_context(|| format!("{} is no manifest file", manifest.display()))?
+            .explain(to_value(&path))?;
         (explained.text, explained.explanation)
     };
     if json {

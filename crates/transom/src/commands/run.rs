@@ -17,8 +17,8 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use transom_control::Listener;
 use transom_projection::{
-    ChangedInput, HostRoot, OnChange, Origin, OwnerMap, Projection, ProjectionOptions, Tree, View,
-    ViewOptions, WalkEntry,
+    Answer, ChangedInput, HostRoot, OnChange, Origin, OwnerMap, Projection, ProjectionOptions,
+    Tree, View, ViewOptions, ViewPath, WalkEntry,
 };
 use transom_sandbox::outputs;
 use transom_sandbox::privilege::{self, Privilege};
@@ -71,7 +71,9 @@ fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
         line: None,
     };
     for directory in layout::mount_points(&action) {
-        tree.require_directory(&directory, &needed)?;
+        if !is_on_the_host(&tree, &directory) {
+            tree.require_directory(&directory, &needed)?;
+        }
     }
     let choice = engine::choose(Wishes {
         asked: arguments.service.engine,
@@ -176,6 +178,15 @@ fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
     }
     summary.tell(&arguments.report)?;
     Ok(outcome.end)
+}
+
+/// Whether a directory that is declared as a whole answers this name: then the
+/// host's directories are what there is, and none can be made.
+fn is_on_the_host(tree: &Tree, directory: &ViewPath) -> bool {
+    matches!(
+        tree.explain(directory).answer,
+        Answer::WholeDirectory { .. } | Answer::InsideWholeDirectory { .. }
+    )
 }
 
 /// Makes sure that this process may make mounts.
