@@ -17,11 +17,19 @@ use clap::{Parser, Subcommand};
 /// done by the kernel on the host files themselves; writes go to scratch
 /// directories of the host, and declared outputs come out atomically.
 #[derive(Debug, Parser)]
-#[command(name = "transom", version, max_term_width = 100)]
+#[command(name = "transom", version, max_term_width = 100, after_long_help = ENVIRONMENT)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+const ENVIRONMENT: &str = "\
+Environment:
+  TRANSOM_LOG      what is logged on standard error, `error` to `trace`, also by
+                   crate, as in `warn,transom_fuse=debug` [default: warn]
+  XDG_RUNTIME_DIR  where the control sockets of running views are; without it
+                   in /run/transom (root) or the directory for temporary files
+  NO_COLOR         if set, nothing is coloured";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

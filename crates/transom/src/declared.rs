@@ -86,8 +86,43 @@ impl Declared {
             .collect();
         action.outputs = section.outputs.into_iter().map(output).collect();
         flags.add_outputs(&arguments.outputs, &mut action)?;
+        check_nothing_is_hidden(&inputs, &action)?;
         Ok(Self { inputs, action })
     }
+}
+
+/// Refuses what nobody would see: the action's own `/proc`, `/dev` and `/tmp`
+/// are mounted over those of the view.
+fn check_nothing_is_hidden(inputs: &[Declaration], action: &Action) -> anyhow::Result<()> {
+    if action.base != Base::View {
+        return Ok(());
+    }
+    let private = [
+        ("proc", action.proc, "--no-proc"),
+        ("dev", action.dev, "--no-dev"),
+        ("tmp", action.tmp != Tmp::AsDeclared, "--tmp none"),
+    ];
+    for (directory, is_private, remedy) in private {
+        let directory = ViewPath::parse(directory.as_bytes())?;
+        let is_hidden = |name: &&ViewPath| is_private && name.starts_with(&directory);
+        let is_mount_point = |input: &Declaration| {
+            input.name == directory && input.mapping == Mapping::EmptyDirectory
+        };
+        let why = format!(
+            "would be hidden by the action's own `/{directory}`; `{remedy}` leaves that out"
+        );
+        for input in inputs {
+            if is_hidden(&&input.name) && !is_mount_point(input) {
+                bail!("{}: `{}` {why}", input.origin, input.name);
+            }
+        }
+        let outputs = action.outputs.iter().map(|output| &output.path);
+        let writable = action.writable.iter().filter(|name| **name != directory);
+        if let Some(name) = outputs.chain(writable).find(is_hidden) {
+            bail!("`{name}`, which the action is to write, {why}");
+        }
+    }
+    Ok(())
 }
 
 /// Reads a manifest and the lists it refers to.

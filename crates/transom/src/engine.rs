@@ -94,8 +94,9 @@ impl Served {
             Engine::Mounts => Self::Mounts,
             Engine::Fuse => {
                 let definition = VolumeDefinition::new(projection.clone());
-                let session = Session::start(definition, &Options::default())
-                    .context("cannot serve the view over FUSE, which `--engine mounts` does without")?;
+                let session = Session::start(definition, &Options::default()).context(
+                    "cannot serve the view over FUSE, which `--engine mounts` does without",
+                )?;
                 Self::Fuse(Box::new(session))
             }
         })

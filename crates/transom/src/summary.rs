@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -31,7 +32,7 @@ pub(crate) struct Summary {
     pub(crate) times: Times,
     /// Inputs that are not what they were when the view was made.
     pub(crate) changed_inputs: Vec<Value>,
-    /// Outputs that were moved to their destinations.
+    /// Outputs that were moved to their destinations: their host paths.
     pub(crate) outputs: Vec<String>,
     /// Names written in scratch that are not declared.
     pub(crate) undeclared_writes: Vec<String>,
@@ -173,19 +174,23 @@ impl Summary {
         )?;
         let declared = &self.declared;
         let mut parts = vec![format!(
-            "{} files ({})",
-            declared.files,
+            "{} ({})",
+            counted(declared.files, "file", "files"),
             bytes(declared.file_bytes)
         )];
         let others = [
-            ("whole directories", declared.whole_directories),
-            ("symlinks", declared.symlinks),
+            (
+                declared.whole_directories,
+                "whole directory",
+                "whole directories",
+            ),
+            (declared.symlinks, "symlink", "symlinks"),
         ];
         parts.extend(
             others
-                .iter()
-                .filter(|(_, count)| *count > 0)
-                .map(|(what, count)| format!("{count} {what}")),
+                .into_iter()
+                .filter(|(count, ..)| *count > 0)
+                .map(|(count, one, many)| counted(count, one, many)),
         );
         writeln!(out, "  declared  {}", parts.join(", "))?;
         writeln!(
@@ -214,7 +219,8 @@ impl Summary {
             )?;
         }
         for output in &self.outputs {
-            writeln!(out, "  {GOOD}output{GOOD:#}    {output}")?;
+            let path = from_here(Path::new(output));
+            writeln!(out, "  {GOOD}output{GOOD:#}    {}", path.display())?;
         }
         for name in &self.undeclared_writes {
             writeln!(out, "  {BAD}undeclared write{BAD:#} {name}")?;
@@ -245,7 +251,7 @@ impl Summary {
             column.set_cell_alignment(CellAlignment::Right);
         }
         for line in table.lines() {
-            writeln!(out, "  {}", line.trim_end())?;
+            writeln!(out, " {}", line.trim_end())?;
         }
         writeln!(
             out,
@@ -255,6 +261,23 @@ impl Summary {
             duration(self.times.system_us)
         )
     }
+}
+
+/// `path` without detours, and relative if it lies below the current directory.
+fn from_here(path: &Path) -> PathBuf {
+    let direct = match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(parent)), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
+    };
+    let here = std::env::current_dir().unwrap_or_default();
+    direct
+        .strip_prefix(here)
+        .map(Path::to_owned)
+        .unwrap_or(direct)
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn duration(us: u64) -> String {

@@ -17,8 +17,11 @@ use crate::control::{self, to_value};
 /// Look at running views and change them while they are used.
 ///
 /// A view is called by the name its `transom run` was given, or by the process
-/// id of that. Changes need the engine `fuse`; names that programs have cached
-/// follow, files that are open stay open.
+/// id of that. Only views that the engine `fuse` serves can be seen and
+/// changed, and only by their own user and root. Names that programs have
+/// cached follow; files that are open stay open.
+///
+/// Names begin at the root of the view, with or without a leading `/`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ViewArguments {
     #[command(subcommand)]
@@ -51,7 +54,7 @@ enum ViewCommand {
     Withdraw {
         /// The view.
         view: String,
-        /// The names.
+        /// The names, from the root of the view.
         #[arg(required = true)]
         names: Vec<OsString>,
     },
@@ -59,7 +62,7 @@ enum ViewCommand {
     Redirect {
         /// The view.
         view: String,
-        /// The name.
+        /// The name, from the root of the view.
         name: OsString,
         /// The host file.
         file: PathBuf,
@@ -88,7 +91,7 @@ enum ViewCommand {
 /// What a name is to stand for.
 #[derive(Debug, clap::Args)]
 struct Input {
-    /// The name in the view.
+    /// The name, from the root of the view.
     name: OsString,
     /// A host file, or a host directory as a whole.
     #[arg(required_unless_present_any = ["symlink", "empty_directory"])]
@@ -268,6 +271,8 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
             reader.into(),
         ]);
     }
-    anstream::println!("{table}");
+    for line in table.lines() {
+        anstream::println!("{}", line.trim());
+    }
     Ok(ExitCode::SUCCESS)
 }

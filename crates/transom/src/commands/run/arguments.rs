@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::{ValueEnum, ValueHint};
 use transom_projection::OnChange;
 
 /// Run a command in a view of its declared inputs.
@@ -13,15 +13,11 @@ use transom_projection::OnChange;
 /// signals and the standard streams of this command, whose exit code is the
 /// command's.
 ///
-/// Sources given by flags are relative to the current directory. A relative
-/// source without a NAME appears below the working directory of the action, an
-/// absolute one at its own path.
-///
-/// Exit codes of its own: 123 outputs or inputs are not as declared, 124 out
-/// of time, 125 transom failed, 126 command not executable, 127 command not
-/// found in the view.
+/// Paths given by flags are on the host, and relative to the current
+/// directory. A relative path without a NAME appears below the working
+/// directory of the action, an absolute one at its own place.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = EXIT_CODES_AND_EXAMPLES)]
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) inputs: InputArguments,
@@ -39,7 +35,16 @@ pub(crate) struct RunArguments {
     pub(crate) command: Vec<OsString>,
 }
 
-const EXAMPLES: &str = "\
+const EXIT_CODES_AND_EXAMPLES: &str = "\
+Exit codes:
+  the command's own, if it ran and nothing below applies. If a signal ended it,
+  transom ends by the same signal.
+  123  the command succeeded, but its outputs or inputs are not as declared
+  124  the command ran out of time
+  125  transom failed, most often because of what was declared
+  126  the command is in the view and cannot be executed
+  127  the command is not in the view
+
 Examples:
   transom run --manifest action.json -- gcc -c src/main.c -o out/main.o
   transom run --ro /usr --ro /lib --ro /lib64 --ro include=/srv/sdk/include \\
@@ -54,9 +59,9 @@ pub(crate) struct InputArguments {
     /// docs/manifest.md.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
-    /// Map a host file, or a host directory as a whole. Symbolic links are
-    /// followed.
-    #[arg(long, value_name = "[NAME=]PATH")]
+    /// Map a host file, or a host directory as a whole. PATH is followed if it
+    /// is a symbolic link.
+    #[arg(long, value_name = "[NAME=]PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) ro: Vec<OsString>,
     /// Make a symbolic link.
     #[arg(long, value_name = "NAME=TARGET")]
@@ -81,10 +86,10 @@ pub(crate) struct InputArguments {
 pub(crate) struct OutputArguments {
     /// A directory the action makes. It is moved to PATH when the command
     /// succeeds.
-    #[arg(long, value_name = "[NAME=]PATH")]
+    #[arg(long, value_name = "[NAME=]PATH", value_hint = ValueHint::DirPath)]
     pub(crate) out: Vec<OsString>,
     /// A file the action makes. It is moved to PATH when the command succeeds.
-    #[arg(long, value_name = "[NAME=]PATH")]
+    #[arg(long, value_name = "[NAME=]PATH", value_hint = ValueHint::FilePath)]
     pub(crate) out_file: Vec<OsString>,
     /// A directory the action may write to, whose content is thrown away.
     #[arg(long, value_name = "NAME")]
@@ -92,7 +97,7 @@ pub(crate) struct OutputArguments {
     /// Where scratch directories are made. Outputs are moved by renaming if
     /// their destination is on the same volume, and copied otherwise.
     /// [default: beside the first output]
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub(crate) scratch: Option<PathBuf>,
     /// Keep the scratch directory for inspection when the action fails.
     #[arg(long)]
@@ -108,7 +113,7 @@ pub(crate) struct ActionArguments {
     pub(crate) root: Option<Root>,
     /// With `--root host-ro`, the existing host directory that the view hides.
     /// [default: the current directory]
-    #[arg(long, value_name = "DIRECTORY", value_hint = clap::ValueHint::DirPath)]
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub(crate) mount_at: Option<PathBuf>,
     /// Where in the view the command starts. [default: `work` with flags only,
     /// the manifest's otherwise]
@@ -146,11 +151,12 @@ pub(crate) struct ServiceArguments {
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
     pub(crate) engine: EngineChoice,
     /// What to do when an input is changed in place, or deleted, while the
-    /// action runs: fail its opening and the action, only report it, or
-    /// neither.
+    /// action runs. One that is replaced by renaming is no change: the action
+    /// goes on seeing the old one. See docs/semantics.md.
     #[arg(long, value_name = "POLICY", default_value = "refuse")]
     pub(crate) on_change: OnChangeChoice,
-    /// What `transom view` calls this view. [default: the process id]
+    /// What `transom view` calls this view. Needs engine `fuse`. [default: the
+    /// process id]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Hand the command a connection to the view's control interface as this
@@ -230,11 +236,11 @@ pub(crate) enum EngineChoice {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnChangeChoice {
-    /// Refuse to open it, and fail.
+    /// Say so, and fail. With engine `fuse`, opening it fails too.
     Refuse,
-    /// Serve it and say so.
+    /// Say so.
     Report,
-    /// Serve it.
+    /// Do not look.
     Ignore,
 }
 
