@@ -36,7 +36,7 @@ pub use depfile::parse_depfile;
 pub use error::ManifestError;
 pub use file_list::{Separator, parse_file_list};
 pub use host_path::NamedPath;
-pub use inputs::add_depfiles;
+pub use inputs::{add_depfiles, add_file_list};
 
 use crate::Declaration;
 use error::Problem;

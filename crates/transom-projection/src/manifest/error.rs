@@ -100,7 +100,7 @@ pub(super) enum Problem {
         found: &'static str,
     },
     /// A word that is not one of the few allowed.
-    #[error("{place} cannot be {word:?}{}", Hint { written: word, known })]
+    #[error("{place} cannot be {}{}", quoted(word.as_bytes()), Hint { written: word, known })]
     UnknownWord {
         /// Where the word stands.
         place: Place,
@@ -110,7 +110,7 @@ pub(super) enum Problem {
         known: Vec<&'static str>,
     },
     /// A field that has no meaning.
-    #[error("unknown field {field:?}{}", Hint { written: field, known })]
+    #[error("unknown field {}{}", quoted(field.as_bytes()), Hint { written: field, known })]
     UnknownField {
         /// The field.
         field: String,
@@ -118,13 +118,17 @@ pub(super) enum Problem {
         known: &'static [&'static str],
     },
     /// The same field twice in an object.
-    #[error("the field {0:?} is given twice; remove one of them")]
+    #[error("the field {} is given twice; remove one of them", quoted(.0.as_bytes()))]
     RepeatedField(String),
     /// A field that must be there.
     #[error("the field `{0}` is missing")]
     MissingField(&'static str),
     /// An input that says what it is not at all or more than once.
-    #[error("an input has exactly one of the fields {}, and this one has {}", Listed(&super::input::KINDS), if found.is_empty() { "none".to_owned() } else { Listed(found).to_string() })]
+    #[error(
+        "an input has exactly one of the fields {}, and this one has {}",
+        Listed(&super::input::KINDS),
+        Listed(found)
+    )]
     Kind {
         /// Those it has.
         found: Vec<&'static str>,
@@ -144,7 +148,7 @@ pub(super) enum Problem {
     #[error("this is not base64 (RFC 4648, with padding): {0}")]
     Base64(base64::DecodeError),
     /// Something that cannot be a name in a view.
-    #[error("{0}; names are relative to the root of the view, like `usr/include/stdio.h`")]
+    #[error("{invalid}{remedy}", invalid = .0, remedy = name_remedy(*.0))]
     Name(InvalidViewPath),
     /// A path from which a name would be derived that is outside the view.
     #[error(
@@ -227,6 +231,14 @@ pub(super) enum Unusable {
     },
 }
 
+/// What to do about an invalid name, if its own message does not say.
+fn name_remedy(invalid: InvalidViewPath) -> &'static str {
+    match invalid {
+        InvalidViewPath::Absolute => "",
+        _ => "; names are relative to the root of the view, like `usr/include/stdio.h`",
+    }
+}
+
 /// Bytes as messages show them: quoted, escaped, and not too many.
 pub(super) fn quoted(bytes: &[u8]) -> String {
     match bytes.get(..SHOWN_BYTES_MAX) {
@@ -252,11 +264,14 @@ impl fmt::Display for Hint<'_> {
     }
 }
 
-/// Words in backquotes, with commas.
+/// Words in backquotes, with commas; or `none`.
 struct Listed<'a>(&'a [&'static str]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
         for (index, word) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
             write!(f, "{separator}`{word}`")?;

@@ -58,6 +58,9 @@ impl NamedPath {
 
 /// The absolute host path that `written` means beside `base`.
 pub(super) fn resolve(written: &[u8], base: &Path) -> Result<PathBuf, Problem> {
+    const WHAT: &str = "the host path";
+    // Nothing would quietly mean the base.
+    check_not_empty(WHAT, written)?;
     let base = base.as_os_str().as_bytes();
     let mut path = Vec::with_capacity(base.len() + 1 + written.len());
     if !written.starts_with(b"/") {
@@ -67,9 +70,7 @@ pub(super) fn resolve(written: &[u8], base: &Path) -> Result<PathBuf, Problem> {
         }
     }
     path.extend_from_slice(written);
-    // An empty `written` would otherwise quietly mean the base.
-    check_usable("the host path", written, PATH_BYTES_MAX)?;
-    check_usable("the host path", &path, PATH_BYTES_MAX)?;
+    check_string(WHAT, &path, PATH_BYTES_MAX)?;
     Ok(PathBuf::from(OsString::from_vec(path)))
 }
 
@@ -97,13 +98,13 @@ pub(super) fn clean(start: &[u8], path: &[u8]) -> Option<Vec<u8>> {
     Some(clean)
 }
 
-/// Checks bytes that are handed to the kernel as a string and cannot be empty.
-pub(super) fn check_usable(what: &'static str, bytes: &[u8], max: usize) -> Result<(), Problem> {
+/// Checks that there are any bytes.
+pub(super) fn check_not_empty(what: &'static str, bytes: &[u8]) -> Result<(), Problem> {
     if bytes.is_empty() {
         let why = Unusable::Empty;
         return Err(Problem::Unusable { what, why });
     }
-    check_string(what, bytes, max)
+    Ok(())
 }
 
 /// Checks bytes that are handed to the kernel as a string of at most `max`
@@ -175,7 +176,7 @@ mod tests {
             ("", "work", "the host path is empty"),
             ("a\0b", "", "NUL"),
             (&long, "", "300 bytes"),
-            (&longer, "", "the host path is 4200 bytes long"),
+            (&longer, "", "the host path is 4206 bytes long"),
         ];
         for (written, under, message) in cases {
             let error = derive(written, under).unwrap_err();

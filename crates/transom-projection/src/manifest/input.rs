@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Separator;
 use super::error::{ManifestError, Problem, quoted};
-use super::host_path::{check_usable, resolve};
+use super::host_path::{check_not_empty, check_string, resolve};
 use super::inputs::Reference;
 use super::json::{Fields, Json};
 use crate::{Mapping, PATH_BYTES_MAX, ViewPath};
@@ -179,7 +179,9 @@ pub(super) fn view_path(name: Json<'_>, role: &str) -> Result<ViewPath, Manifest
 
 fn symlink_target(target: Json<'_>) -> Result<OsString, ManifestError> {
     let bytes = target.bytes()?;
-    check_usable("the target of the symbolic link", &bytes, PATH_BYTES_MAX)
+    let what = "the target of the symbolic link";
+    check_not_empty(what, &bytes)
+        .and_then(|()| check_string(what, &bytes, PATH_BYTES_MAX))
         .map_err(|problem| target.error(problem))?;
     Ok(OsString::from_vec(bytes.into_owned()))
 }

@@ -6,7 +6,7 @@ use super::already_declared::AlreadyDeclared;
 use super::error::{ManifestError, Problem, quoted};
 use super::input::{self, Input};
 use super::json::{Json, LineCounter};
-use super::{BYTES_MAX, Document, INPUTS_MAX, ReadFile, parse_depfile, parse_file_list};
+use super::{BYTES_MAX, Document, INPUTS_MAX, ReadFile, Separator, parse_depfile, parse_file_list};
 use crate::{Declaration, Origin, ViewPath};
 
 /// A file that names further inputs.
@@ -58,8 +58,7 @@ pub(super) fn parse(
             Input::FileList(reference, separator) => {
                 let bytes = references.read(json, &reference)?;
                 let list = reference.document(&bytes);
-                parse_file_list(&list, separator, &reference.under)
-                    .try_for_each(|declaration| push(declaration?, &mut declarations, 0))
+                add_file_list(&list, separator, &reference.under, &mut declarations)
             }
             // What a depfile adds depends on all that is declared, hence last.
             Input::Depfile(reference) => {
@@ -76,8 +75,21 @@ pub(super) fn parse(
     Ok(declarations)
 }
 
-/// Adds to `declarations` the prerequisites that depfiles name, each with the
-/// place in the view that its relative paths are under.
+/// Adds to `declarations` what a file list names, see [`parse_file_list`]. There
+/// are at most [`INPUTS_MAX`] declarations afterwards.
+pub fn add_file_list(
+    list: &Document<'_>,
+    separator: Separator,
+    under: &ViewPath,
+    declarations: &mut Vec<Declaration>,
+) -> Result<(), ManifestError> {
+    parse_file_list(list, separator, under)
+        .try_for_each(|declaration| push(declaration?, declarations, 0))
+}
+
+/// Adds to `declarations` the prerequisites that depfiles name, see
+/// [`parse_depfile`], each depfile with the place in the view that its relative
+/// paths are under.
 ///
 /// A prerequisite is not added where it says nothing new: where name and host
 /// file are those of another declaration, or of a file in a directory that is
