@@ -77,6 +77,7 @@ impl<'a> Prerequisites<'a> {
             words: Words {
                 rest: bytes,
                 line: 1,
+                next_line: 1,
             },
             state: State::Start,
         }
@@ -146,25 +147,28 @@ struct Words<'a> {
     rest: &'a [u8],
     /// The line of the word returned last.
     line: u32,
+    /// The line that `rest` begins on.
+    next_line: u32,
 }
 
 impl Words<'_> {
     fn next(&mut self) -> Result<Word, &'static str> {
         loop {
+            self.line = self.next_line;
             match self.rest {
                 [] => return Ok(Word::EndOfFile),
                 [b'\n', ..] => {
                     self.skip(1);
-                    self.line += 1;
+                    self.next_line += 1;
                     return Ok(Word::EndOfLine);
                 }
                 [b'\\', b'\n', ..] => {
                     self.skip(2);
-                    self.line += 1;
+                    self.next_line += 1;
                 }
                 [b'\\', b'\r', b'\n', ..] => {
                     self.skip(3);
-                    self.line += 1;
+                    self.next_line += 1;
                 }
                 [b'\\'] => {
                     return Err("the depfile ends in the middle of a rule; was it cut short?");
@@ -322,7 +326,7 @@ mod tests {
             ("", "no rule", 1),
             ("\n\n", "no rule", 3),
             ("a.o", "no `:`", 1),
-            ("a.o: a.c\nb.o\n", "no `:`", 3),
+            ("a.o: a.c\nb.o\n\n", "no `:`", 2),
             ("a.o: a.c \\", "cut short", 1),
             (": a.c", "target before", 1),
             ("a.o: a.c\n\n : b.c", "target before", 3),

@@ -46,10 +46,20 @@ impl NamedPath {
         })
     }
 
-    /// Takes the name as given.
-    pub(super) fn given(name: &[u8], written: &[u8], base: &Path) -> Result<Self, Problem> {
+    /// Takes the name as given: with a leading `/` from the root of the view,
+    /// otherwise below `under`.
+    pub(super) fn given(
+        name: &[u8],
+        written: &[u8],
+        base: &Path,
+        under: &ViewPath,
+    ) -> Result<Self, Problem> {
+        let name = match name.strip_prefix(b"/") {
+            Some(name) => ViewPath::parse(name),
+            None => ViewPath::parse(name).map(|name| under.join_path(&name)),
+        };
         Ok(Self {
-            name: ViewPath::parse(name).map_err(Problem::Name)?,
+            name: name.map_err(Problem::Name)?,
             host: resolve(written, base)?,
             is_directory: is_directory(written),
         })

@@ -15,11 +15,11 @@ impl NamedPath {
     ///       | HOST             without `=`; the name is derived from it
     /// ```
     ///
-    /// NAME is relative to the root of the view. A relative HOST is resolved
-    /// against `base`. A HOST alone is named after itself: an absolute one by
-    /// its path below `/`, a relative one by its path below `under`. So a HOST
-    /// with a `=` in it is written after its NAME, and a NAME with a `=` needs
-    /// a manifest.
+    /// NAME is relative to `under`, or with a leading `/` to the root of the
+    /// view. A relative HOST is resolved against `base`. A HOST alone is named
+    /// after itself: an absolute one by its path below `/`, a relative one by
+    /// its path below `under`. So a HOST with a `=` in it is written after its
+    /// NAME, and a NAME with a `=` needs a manifest.
     ///
     /// Errors name `flag` and the value.
     pub fn parse(
@@ -30,7 +30,7 @@ impl NamedPath {
     ) -> Result<Self, ManifestError> {
         let value = value.as_bytes();
         match value.iter().position(|byte| *byte == b'=') {
-            Some(equals) => Self::given(&value[..equals], &value[equals + 1..], base),
+            Some(equals) => Self::given(&value[..equals], &value[equals + 1..], base, under),
             None => Self::derive(value, base, under),
         }
         .map_err(|problem| {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     fn parse(value: &str) -> Result<(String, String, bool), String> {
-        let under = ViewPath::root();
+        let under = ViewPath::parse(b"work").unwrap();
         NamedPath::parse("--ro", OsStr::new(value), Path::new("/base"), &under)
             .map(|path| {
                 let host = path.host.display().to_string();
@@ -57,16 +57,17 @@ mod tests {
     fn a_name_may_be_given_or_derived() {
         let cases = [
             ("/usr", "usr", "/usr", false),
-            ("src/main.c", "src/main.c", "/base/src/main.c", false),
+            ("src/main.c", "work/src/main.c", "/base/src/main.c", false),
             (
                 "include=/srv/sdk/include",
-                "include",
+                "work/include",
                 "/srv/sdk/include",
                 false,
             ),
-            ("out/=out/", "out", "/base/out/", true),
-            ("a=b=c", "a", "/base/b=c", false),
-            ("a=.", "a", "/base/.", false),
+            ("/usr=/opt/usr", "usr", "/opt/usr", false),
+            ("out/=out/", "work/out", "/base/out/", true),
+            ("a=b=c", "work/a", "/base/b=c", false),
+            ("a=.", "work/a", "/base/.", false),
         ];
         for (value, name, host, is_directory) in cases {
             let expected = Ok((name.to_owned(), host.to_owned(), is_directory));
@@ -80,9 +81,12 @@ mod tests {
             ("=/usr", "--ro: \"=/usr\": the name is empty"),
             ("a=", "--ro: \"a=\": the host path is empty"),
             ("", "--ro: \"\": the host path is empty"),
-            ("/a=/b", "--ro: \"/a=/b\": names are relative"),
+            ("//a=/b", "--ro: \"//a=/b\": names are relative"),
             ("a/../b=/b", "--ro: \"a/../b=/b\": `.` and `..`"),
-            ("../include", "--ro: \"../include\": this path leads above"),
+            (
+                "../../include",
+                "--ro: \"../../include\": this path leads above",
+            ),
         ];
         for (value, message) in cases {
             let error = parse(value).unwrap_err();
