@@ -2,7 +2,8 @@
 //!
 //! * [`privileged!`] and [`skip!`]: a test that cannot run here says so, in
 //!   the one form that `cargo xtask test` counts.
-//! * [`Unprivileged`]: commands run as somebody who is not root.
+//! * [`Unprivileged`], [`unprivileged!`]: commands, or a whole test, run as
+//!   somebody who is not root.
 //! * [`LoopVolume`], [`Tmpfs`], [`temp_dir`]: places for files, on the file
 //!   systems users have.
 //! * [`KernelRequests`]: the FUSE requests of a connection, counted by the
@@ -23,6 +24,7 @@ mod loop_volume;
 pub mod model;
 mod mounted;
 mod random;
+mod rerun;
 mod seed_action;
 mod skip;
 mod temp_dir;
@@ -34,6 +36,8 @@ pub use host_state::HostState;
 pub use kernel_requests::{KernelRequests, RequestCounts, connection_of};
 pub use large_tree::LargeTree;
 pub use loop_volume::LoopVolume;
+#[doc(hidden)]
+pub use rerun::rerun_unprivileged;
 pub use seed_action::SeedAction;
 pub use skip::{announce_skip, is_root};
 pub use temp_dir::temp_dir;

@@ -1,8 +1,10 @@
 //! Which crate may use which: the picture in ARCHITECTURE.md, made true.
 
+use std::fs;
+
 use serde_json::Value;
 
-use crate::repository::{assert_none, run, text_files};
+use crate::repository::{assert_none, run};
 
 /// Every crate of the workspace, with those of ours it may depend on. Tests
 /// and build scripts may use `transom-test` besides.
@@ -82,12 +84,15 @@ fn crates_depend_on_each_other_in_one_direction() {
 
 #[test]
 fn every_crate_inherits_the_lints_of_the_workspace() {
-    let manifests = text_files();
+    let manifests = workspace_packages();
     let violations: Vec<_> = manifests
         .iter()
-        .filter(|file| file.path.ends_with("/Cargo.toml"))
-        .filter(|file| !file.text.contains("[lints]\nworkspace = true\n"))
-        .map(|file| format!("{}: add `[lints]` with `workspace = true`", file.path))
+        .map(|package| text(package, "manifest_path"))
+        .filter(|path| match fs::read_to_string(path) {
+            Ok(manifest) => !manifest.contains("[lints]\nworkspace = true\n"),
+            Err(error) => panic!("{path}: {error}"),
+        })
+        .map(|path| format!("{path}: add `[lints]` with `workspace = true`"))
         .collect();
     assert_none("A crate has lints of its own:", &violations);
 }

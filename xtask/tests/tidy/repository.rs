@@ -28,11 +28,17 @@ impl TextFile {
     }
 }
 
-/// Directories whose files are generated; what they look like is not our doing.
-const GENERATED: [&str; 2] = ["completions/", "man/"];
+/// What programs write, or read to be tested: its looks are not our doing.
+const DATA: [&str; 5] = [
+    "Cargo.lock",
+    "completions/",
+    "fuzz/Cargo.lock",
+    "fuzz/seeds/",
+    "man/",
+];
 
-/// All text files that are tracked, or would be with `git add`, and that are
-/// written by people.
+/// All text files that people write, and that are tracked or would be with
+/// `git add`.
 pub(crate) fn text_files() -> Vec<TextFile> {
     let listed = run(
         "git",
@@ -46,11 +52,7 @@ pub(crate) fn text_files() -> Vec<TextFile> {
     );
     let files: Vec<_> = listed
         .split_terminator('\0')
-        .filter(|path| {
-            !GENERATED
-                .iter()
-                .any(|directory| path.starts_with(directory))
-        })
+        .filter(|path| !DATA.iter().any(|data| path.starts_with(data)))
         .filter_map(|path| {
             // Neither a file that was deleted but not committed, nor a binary one.
             let text = fs::read_to_string(Path::new(ROOT).join(path)).ok()?;
