@@ -8,10 +8,10 @@
 //! attributes.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags};
@@ -90,7 +90,9 @@ impl HostRoot {
 #[derive(Debug)]
 pub(crate) struct HostCursor<'h> {
     host: &'h HostRoot,
-    parents: HashMap<PathBuf, OwnedFd>,
+    /// By path; comparing its bytes is enough here, and faster than comparing
+    /// its components.
+    parents: HashMap<OsString, OwnedFd>,
 }
 
 impl<'h> HostCursor<'h> {
@@ -110,12 +112,13 @@ impl<'h> HostCursor<'h> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return self.host.open(path);
         };
+        let parent = parent.as_os_str();
         if !self.parents.contains_key(parent) {
-            let directory = self.host.open_path(parent, OFlags::DIRECTORY)?;
+            let directory = self.host.open_path(Path::new(parent), OFlags::DIRECTORY)?;
             if self.parents.len() >= CURSOR_DIRECTORIES_MAX {
                 self.parents.clear();
             }
-            self.parents.insert(parent.to_path_buf(), directory);
+            self.parents.insert(parent.to_os_string(), directory);
         }
         let file = HostFile::open_in(&self.parents[parent], name)?;
         match file.stamp.kind() {

@@ -1,8 +1,24 @@
 //! The projection module: a tree of declared inputs, made of existing host
 //! files.
+//!
+//! ```text
+//!  manifest, flags                       host files
+//!         |  Declaration                     |  HostRoot
+//!         v                                  v
+//!       Tree ------------------> Projection::pin -----> View <--- update, explain,
+//!  names, and conflicts              Versions             |       trace, verify
+//!  between them                                           |
+//!                                                         +--> Volume, to be served
+//!                                                         +--> walk, to compose mounts
+//! ```
+//!
+//! A [`Tree`] is pure data. Pinning it opens every host file once and keeps its
+//! [`Version`]; the resulting [`View`] answers names from the tree alone, and
+//! what happens to host paths later does not change an answer. All views of a
+//! process belong to one [`Projection`], which is a
+//! [`Volume`](transom_module::Volume), and share what they have in common.
 
 mod attributes;
-
 mod declaration;
 mod edit_distance;
 mod errors;

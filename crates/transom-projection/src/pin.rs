@@ -232,7 +232,9 @@ pub(crate) fn open_source(
         io::ErrorKind::PermissionDenied => PinProblem::Unreadable,
         _ => PinProblem::Host(error),
     })?;
-    let kind = file.stamp.kind().unwrap_or(ItemKind::BlockDevice);
+    let Some(kind) = file.stamp.kind() else {
+        return Err(PinProblem::Host(io::ErrorKind::Unsupported.into()));
+    };
     match (expected, kind) {
         (Expected::File | Expected::Either, ItemKind::File)
         | (Expected::Directory | Expected::Either, ItemKind::Directory) => {}

@@ -22,6 +22,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU32;
@@ -232,13 +233,16 @@ impl Tree {
 
     /// Where `name` is in `children.sorted`, or would have to be inserted.
     fn position(&self, children: &Children, name: &OsStr) -> Result<usize, usize> {
-        let name_of = |id: &NodeId| &*self.node(*id).name;
-        // A tree is built in sorted order, so most insertions are at the end.
-        match children.sorted.last() {
-            Some(last) if name_of(last) < name => Err(children.sorted.len()),
-            _ => children
-                .sorted
-                .binary_search_by(|child| name_of(child).cmp(name)),
+        let compare = |child: &NodeId| (*self.node(*child).name).cmp(name);
+        let Some((last, before)) = children.sorted.split_last() else {
+            return Err(0);
+        };
+        // A tree is built in sorted order, so it mostly is the last name or
+        // comes after it.
+        match compare(last) {
+            Ordering::Less => Err(children.sorted.len()),
+            Ordering::Equal => Ok(before.len()),
+            Ordering::Greater => before.binary_search_by(compare),
         }
     }
 

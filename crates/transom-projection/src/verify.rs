@@ -93,6 +93,10 @@ impl fmt::Display for ChangedInput {
             VersionState::Unchanged | VersionState::Deleted => {
                 write!(f, " (pinned: {pinned})")
             }
+            VersionState::Unknown { errno } => {
+                let error = std::io::Error::from_raw_os_error(*errno);
+                write!(f, ": {error} (pinned: {pinned})")
+            }
             VersionState::ChangedInPlace { now } | VersionState::Replaced { now } => {
                 write!(f, " (pinned: {pinned}; now: {now})")
             }

@@ -46,14 +46,16 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::{fmt, io};
 
+use rustix::io::Errno;
 use serde::Serialize;
-use transom_module::{Backing, ItemId};
+use transom_module::{Backing, ItemId, Timestamp};
 
 use crate::Stamp;
 use crate::host::{HostDirectory, HostFile, HostRoot, stamp_of};
@@ -89,8 +91,13 @@ pub enum VersionState {
         /// The stamp of the other file.
         now: Stamp,
     },
-    /// The name leads nowhere, or to where this process cannot follow.
+    /// The name leads nowhere.
     Deleted,
+    /// The host would not say.
+    Unknown {
+        /// The error number it answered with.
+        errno: i32,
+    },
 }
 
 /// A pinned version that cannot be served.
@@ -112,6 +119,18 @@ impl VersionState {
             Self::ChangedInPlace { .. } => "was changed in place after it was pinned",
             Self::Replaced { .. } => "was replaced by another file after it was pinned",
             Self::Deleted => "was deleted after it was pinned",
+            Self::Unknown { .. } => "could be pinned, but the host does not let us look again",
+        }
+    }
+}
+
+impl VersionState {
+    fn of_failed_look(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Deleted,
+            _ => Self::Unknown {
+                errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
+            },
         }
     }
 }
@@ -210,9 +229,12 @@ impl Version {
             (VersionState::Replaced { .. }, _) => matches!(self.pin, Pin::Descriptor(_)),
             (_, OnChange::Ignore) => true,
             (VersionState::ChangedInPlace { .. }, policy) => policy == OnChange::Report,
-            (VersionState::Deleted, _) => false,
+            (VersionState::Deleted | VersionState::Unknown { .. }, _) => false,
         };
-        if !is_served || matches!(state, VersionState::ChangedInPlace { .. }) {
+        // What nobody could look at may be all right the next time.
+        let is_known = !matches!(state, VersionState::Unknown { .. });
+        let is_changed = matches!(state, VersionState::ChangedInPlace { .. });
+        if is_known && (is_changed || !is_served) {
             let _ = self.noticed.set(state);
         }
         match backing {
@@ -259,10 +281,10 @@ impl Version {
                 _ => {}
             }
         }
-        let Ok(HostFile { descriptor, stamp }) = self.find_again() else {
-            return (VersionState::Deleted, None);
-        };
-        (self.compare(stamp), Some(descriptor))
+        match self.find_again() {
+            Ok(HostFile { descriptor, stamp }) => (self.compare(stamp), Some(descriptor)),
+            Err(error) => (VersionState::of_failed_look(&error), None),
+        }
     }
 
     /// What it means that the name leads to `now`.
@@ -333,14 +355,14 @@ pub(crate) struct VersionTable {
 }
 
 /// What versions have to agree on to be one.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 struct Key {
     host_path: Arc<Path>,
     device: u64,
     inode: u64,
     size: u64,
-    modified: transom_module::Timestamp,
-    changed: transom_module::Timestamp,
+    modified: Timestamp,
+    changed: Timestamp,
     executable: Option<bool>,
     on_change: OnChange,
 }
@@ -422,6 +444,13 @@ impl VersionTable {
         {
             versions.remove(&key);
         }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Enough to tell files apart, and much cheaper than the path.
+        (self.device, self.inode, self.changed).hash(state);
     }
 }
 

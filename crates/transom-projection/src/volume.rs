@@ -17,7 +17,7 @@ use crate::trace::Touch;
 use crate::tree::NodeId;
 use crate::view::Pinned;
 use crate::whole::{Child, Symlink, WholeDirectory};
-use crate::{Projection, Version, View, ViewId};
+use crate::{Projection, Version, VersionState, View, ViewId};
 
 /// The number listed for a name below a whole directory that nobody has looked
 /// up yet. Giving it the number that it will have would mean to pin it.
@@ -75,7 +75,11 @@ impl Volume for Projection {
         };
         let Some(found) = found else {
             directory.note_absent(name);
-            return Ok(Lookup::Absent(Lifetime::FOREVER));
+            return Ok(Lookup::Absent(match directory.0 {
+                // A view of that number may be made later.
+                Inner::Root => Lifetime::NONE,
+                _ => Lifetime::FOREVER,
+            }));
         };
         found.note(Touch::LookedUp);
         Ok(Lookup::Found(self.entry(found)))
@@ -116,7 +120,7 @@ impl Volume for Projection {
                 version.touched().note(Touch::Read);
                 match version.open() {
                     Ok(backing) => Ok(Opened::Passthrough(backing)),
-                    Err(stale) => Err(Error::new(Errno::ESTALE, stale.to_string())),
+                    Err(stale) => Err(Error::new(errno_of(stale.state), stale.to_string())),
                 }
             }
             Inner::Symlink(_) => Err(Errno::ELOOP.into()),
@@ -328,6 +332,14 @@ impl Inner {
             Self::File(version) => version.touched().note(touch),
             Self::Symlink(link) => link.touched.note(touch),
         }
+    }
+}
+
+/// What an open of a version fails with that cannot be served.
+fn errno_of(state: VersionState) -> Errno {
+    match state {
+        VersionState::Unknown { errno } => Errno::from_raw(errno),
+        _ => Errno::ESTALE,
     }
 }
 

@@ -27,6 +27,7 @@ fn changed(view: &View) -> Vec<(String, &'static str)> {
         VersionState::ChangedInPlace { .. } => "changed",
         VersionState::Replaced { .. } => "replaced",
         VersionState::Deleted => "deleted",
+        VersionState::Unknown { .. } => "unknown",
     };
     view.verify()
         .into_iter()
@@ -128,6 +129,20 @@ fn a_writer_that_restores_the_mtime_is_noticed() {
 }
 
 #[test]
+fn a_file_that_was_changed_in_place_is_not_served_because_it_was_replaced_later() {
+    let fixture = Fixture::new();
+    let sources = [fixture.write("f", "old"), fixture.write("g", "old")];
+    let view = fixture.view(vec![file("f", &sources[0]), file("g", &sources[1])]);
+    fixture.write("f", "changed");
+    fixture.replace("f", "old");
+    fixture.write("g", "changed");
+    fs::remove_file(&sources[1]).unwrap();
+    let both = [one("f", "changed"), one("g", "changed")].concat();
+    assert_eq!(changed(&view), both);
+    assert_eq!(refusal(fixture.client(&view).read("f")).0, Errno::ESTALE);
+}
+
+#[test]
 fn links_modes_and_renames_of_ancestors_change_no_version() {
     for fixture in [Fixture::new(), Fixture::without_descriptors()] {
         let source = fixture.write("f", "old");
@@ -183,6 +198,27 @@ fn without_a_descriptor_a_replaced_file_is_refused() {
         "{message}"
     );
     assert_eq!(changed(&view), one("f", "replaced"));
+}
+
+#[test]
+fn a_host_that_refuses_to_look_again_is_no_deletion() {
+    if transom_test::is_root() {
+        transom_test::skip!("root may look anywhere");
+    }
+    let fixture = Fixture::without_descriptors();
+    let source = fixture.write("d/f", "text");
+    let view = fixture.view(vec![file("f", &source)]);
+    let permit = |mode| {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(fixture.host("d"), permissions).unwrap();
+    };
+    permit(0o000);
+    let (errno, message) = refusal(fixture.client(&view).read("f"));
+    assert_eq!(errno, Errno::EACCES, "{message}");
+    assert_eq!(changed(&view), one("f", "unknown"));
+    permit(0o755);
+    assert_eq!(fixture.client(&view).read("f").unwrap(), "text");
+    assert_eq!(changed(&view), []);
 }
 
 #[test]

@@ -49,6 +49,24 @@ fn one_change_forgets_one_name() {
 }
 
 #[test]
+fn a_directory_that_stays_is_listed_anew_even_if_it_is_declared_meanwhile() {
+    let fixture = Fixture::new();
+    let source = fixture.write("f", "f");
+    let view = fixture.view(vec![file("d/f", &source)]);
+    let mut client = fixture.client(&view);
+    assert_eq!(client.list("d"), ["f"]);
+    let id = client.find("d");
+    client
+        .steer(vec![
+            Change::Add(directory("d")),
+            Change::Add(file("d/g", &source)),
+        ])
+        .unwrap();
+    assert_eq!(client.find("d"), id);
+    assert_eq!(client.list("d"), ["f", "g"]);
+}
+
+#[test]
 fn whatever_stands_for_something_else_is_a_new_item() {
     let fixture = Fixture::new();
     let one = fixture.write("one", "one");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::Barrier;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use transom_module::ItemKind;
@@ -80,4 +81,27 @@ fn a_listing_can_be_long() {
     let mut client = fixture.client(&view);
     client.listing_room = 700;
     assert_eq!(client.list("w"), names);
+}
+
+#[test]
+fn a_name_is_one_item_whoever_asks_first() {
+    let fixture = Fixture::new();
+    let names: Vec<_> = (0..300).map(|n| format!("w/d{n}")).collect();
+    for n in 0..300 {
+        fs::create_dir_all(fixture.host(&format!("d/d{n}"))).unwrap();
+    }
+    let view = fixture.view(vec![whole("w", &fixture.host("d"))]);
+    let start = Barrier::new(2);
+    let ask = || {
+        let mut client = fixture.client(&view);
+        client.find("w");
+        start.wait();
+        let ids = names.iter().map(|name| client.find(name).unwrap());
+        ids.collect::<Vec<_>>()
+    };
+    let (one, other) = std::thread::scope(|scope| {
+        let (one, other) = (scope.spawn(ask), scope.spawn(ask));
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    assert_eq!(one, other);
 }
