@@ -37,8 +37,8 @@ impl Unprivileged {
 
     /// A command that runs `program`, a name to be found in `PATH` or a path.
     ///
-    /// A program given by path is copied first: the build directory is often
-    /// below `/root`, where only root can reach it.
+    /// A program given by path is brought here first: the build directory is
+    /// often below `/root`, where only root can reach it.
     pub fn command(&self, program: impl AsRef<OsStr>) -> io::Result<Command> {
         let program = self.reachable(Path::new(program.as_ref()))?;
         let mut command = if is_root() {
@@ -60,12 +60,14 @@ impl Unprivileged {
         let (Some(name), true) = (program.file_name(), program.components().count() > 1) else {
             return Ok(program.to_owned());
         };
-        let copy = self.home().join(name);
-        // Once only: a program that runs cannot be written again (ETXTBSY).
-        if !copy.exists() {
-            fs::copy(program, &copy)?;
+        let here = self.home().join(name);
+        // Once only: a program that runs cannot be written again (ETXTBSY). A
+        // link is better than a copy, which a test that forks at that moment
+        // would hold open for writing.
+        if !here.exists() && fs::hard_link(program, &here).is_err() {
+            fs::copy(program, &here)?;
         }
-        Ok(copy)
+        Ok(here)
     }
 }
 
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_given_by_path_is_copied_to_where_it_can_be_run() {
+    fn a_program_given_by_path_is_brought_to_where_it_can_be_run() {
         let user = Unprivileged::new().unwrap();
         for _ in 0..2 {
             let output = user
