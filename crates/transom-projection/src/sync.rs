@@ -1,7 +1,7 @@
 //! Locks that survive a panic elsewhere.
 //!
-//! What they guard is valid between any two statements, and one failed request
-//! must not make a whole view unusable.
+//! A panic is a bug in one request, and must not make a whole view unusable for
+//! all the others.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

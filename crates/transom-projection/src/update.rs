@@ -19,7 +19,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use transom_module::{Invalidation, ItemKind};
 
@@ -138,40 +138,16 @@ fn open_sources(
     let mut errors = Collected::default();
     let mut opened = Vec::with_capacity(changes.len());
     for change in changes {
-        let (name, origin, source, expected) = match change {
-            Change::Add(declared) | Change::Replace(declared) => match &declared.mapping {
-                Mapping::File { source, .. } => (
-                    &declared.name,
-                    Some(&declared.origin),
-                    source,
-                    Expected::File,
-                ),
-                Mapping::Directory { source } => (
-                    &declared.name,
-                    Some(&declared.origin),
-                    source,
-                    Expected::Directory,
-                ),
-                Mapping::Symlink { .. } | Mapping::EmptyDirectory => {
-                    opened.push(None);
-                    continue;
-                }
-            },
-            Change::Redirect { name, source } => (name, None, source, Expected::Either),
-            Change::Withdraw(_) => {
-                opened.push(None);
-                continue;
-            }
+        let Some((source, expected)) = change.source() else {
+            opened.push(None);
+            continue;
         };
         match open_source(&mut cursor, source, expected) {
             Ok(file) => opened.push(Some(file)),
             Err(problem) => errors.push(PinError {
-                name: name.clone(),
-                origin: origin.cloned().unwrap_or_else(|| Origin {
-                    source: "redirect".into(),
-                    line: None,
-                }),
-                source: source.as_path().into(),
+                name: change.name().clone(),
+                origin: change.origin(),
+                source: source.into(),
                 problem,
             }),
         }
@@ -180,6 +156,40 @@ fn open_sources(
         }
     }
     errors.or(opened)
+}
+
+impl Change {
+    /// The name it is about.
+    #[must_use]
+    pub fn name(&self) -> &ViewPath {
+        match self {
+            Self::Add(declaration) | Self::Replace(declaration) => &declaration.name,
+            Self::Withdraw(name) | Self::Redirect { name, .. } => name,
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        match self {
+            Self::Add(declaration) | Self::Replace(declaration) => declaration.origin.clone(),
+            Self::Withdraw(_) | Self::Redirect { .. } => Origin {
+                source: "steering".into(),
+                line: None,
+            },
+        }
+    }
+
+    /// The host path it needs, and what that has to be.
+    fn source(&self) -> Option<(&Path, Expected)> {
+        match self {
+            Self::Add(declaration) | Self::Replace(declaration) => match &declaration.mapping {
+                Mapping::File { source, .. } => Some((source, Expected::File)),
+                Mapping::Directory { source } => Some((source, Expected::Directory)),
+                Mapping::Symlink { .. } | Mapping::EmptyDirectory => None,
+            },
+            Self::Redirect { source, .. } => Some((source, Expected::Either)),
+            Self::Withdraw(_) => None,
+        }
+    }
 }
 
 impl Tree {

@@ -30,8 +30,11 @@
 //! 5. Nothing explains the ctime: somebody wrote and then set the mtime back.
 //!    Changed in place.
 //!
-//! Someone who writes, sets the mtime back *and* changes the link count goes
-//! unnoticed; that takes intent.
+//! Two mistakes are left. Someone who writes, sets the mtime back *and* changes
+//! the link count goes unnoticed; that takes intent. And a change that moves
+//! the ctime without a trace (a hard link made and removed again, an extended
+//! attribute) is taken for a write; a needless refusal that names the file is
+//! better than a wrong output.
 //!
 //! **Without a descriptor.** Descriptors are a limited resource. When the
 //! budget is used up a version is pinned by its stamp alone, and every open

@@ -12,6 +12,8 @@
 //!   is what the user sees there.
 //! * Pipes, sockets and devices do not exist in the view: none of them is an
 //!   input, and opening a pipe could block for ever.
+//! * A path longer than the kernel takes at once does not exist either
+//!   (`ENAMETOOLONG`).
 //! * A name that is absent when it is asked for may be remembered as absent by
 //!   the kernel, also if it appears on the host later.
 
@@ -23,6 +25,7 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use rustix::fs::{FileType, Mode, OFlags, RawDir, SeekFrom};
+use rustix::io::Errno;
 use transom_module::{Cookie, ItemId, ItemKind, Name, Timestamp};
 
 use crate::host::{HostDirectory, HostFile};
@@ -30,7 +33,7 @@ use crate::pin::Pinner;
 use crate::sync::{read, write};
 use crate::trace::Touched;
 use crate::version::Location;
-use crate::{Stamp, Version, ViewPath};
+use crate::{PATH_BYTES_MAX, Stamp, Version, ViewPath};
 
 /// Bytes of directory entries read at once.
 const LISTING_BYTES: usize = 32 << 10;
@@ -173,12 +176,17 @@ impl WholeDirectory {
         kind: ItemKind,
         pinner: &Pinner,
     ) -> io::Result<Child> {
+        let path = self.path.join(name);
+        if path.as_bytes().len() > PATH_BYTES_MAX {
+            // Whoever changes directory on the way could go on for ever.
+            return Err(Errno::NAMETOOLONG.into());
+        }
         let host_path: Arc<Path> = self.host.path.join(&**name).into();
         Ok(match kind {
             ItemKind::Directory => Child::Directory(Arc::new(Self::new(
                 pinner.shared.next_id(),
                 self.id,
-                self.path.join(name),
+                path,
                 HostDirectory {
                     descriptor: file.descriptor,
                     path: host_path,

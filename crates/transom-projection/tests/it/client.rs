@@ -57,6 +57,11 @@ impl Client {
         self.find_path(&ViewPath::parse_inside(format!("/{path}").as_bytes()).unwrap())
     }
 
+    pub(crate) fn item(&mut self, path: &str) -> Item {
+        let id = self.find(path).unwrap();
+        self.items[&id].clone()
+    }
+
     pub(crate) fn attributes(&mut self, path: &str) -> Attributes {
         let id = self.find(path).unwrap();
         self.attributes[&id]

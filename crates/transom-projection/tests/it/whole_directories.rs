@@ -1,11 +1,12 @@
 //! Host directories that are mapped as a whole.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::sync::Barrier;
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
-use transom_module::ItemKind;
+use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat};
+use transom_module::{Context, Errno, ItemKind, Lookup, Volume};
 
 use crate::fixture::{Fixture, whole};
 
@@ -81,6 +82,34 @@ fn a_listing_can_be_long() {
     let mut client = fixture.client(&view);
     client.listing_room = 700;
     assert_eq!(client.list("w"), names);
+}
+
+#[test]
+fn nobody_can_descend_for_ever() {
+    let fixture = Fixture::new();
+    let name = "n".repeat(250);
+    let mut host: OwnedFd = fs::File::open(fixture.host(".")).unwrap().into();
+    for _ in 0..20 {
+        mkdirat(&host, name.as_str(), Mode::RWXU).unwrap();
+        host = openat(&host, name.as_str(), OFlags::PATH, Mode::empty()).unwrap();
+    }
+    let view = fixture.view(vec![whole("w", &fixture.host("."))]);
+    let mut client = fixture.client(&view);
+    let mut directory = client.item("w");
+    let refused = (0..20).find_map(|_| {
+        let name = name.as_ref();
+        let answer = fixture
+            .projection
+            .lookup(&Context::internal(), &directory, name);
+        match answer {
+            Ok(Lookup::Found(entry)) => {
+                directory = entry.item;
+                None
+            }
+            other => Some(other.unwrap_err().errno()),
+        }
+    });
+    assert_eq!(refused, Some(Errno::ENAMETOOLONG));
 }
 
 #[test]
