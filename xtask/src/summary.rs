@@ -65,6 +65,11 @@ impl Row {
             _ => "FAILED",
         }
     }
+
+    fn notes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let notes = self.result.iter().flat_map(|report| &report.notes);
+        notes.map(|note| (self.step.as_str(), note.as_str()))
+    }
 }
 
 impl fmt::Display for Summary {
@@ -100,13 +105,6 @@ impl fmt::Display for Summary {
             writeln!(f, "note: {row}: {note}")?;
         }
         Ok(())
-    }
-}
-
-impl Row {
-    fn notes(&self) -> impl Iterator<Item = (&str, &str)> {
-        let notes = self.result.iter().flat_map(|report| &report.notes);
-        notes.map(|note| (self.step.as_str(), note.as_str()))
     }
 }
 
