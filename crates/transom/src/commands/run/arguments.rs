@@ -187,11 +187,12 @@ pub(crate) struct ReportArguments {
     /// engine `fuse`.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
-    /// Write the declared inputs that were never read, one per line: Bazel's
+    /// Write the declared inputs that were never touched, one per line: Bazel's
     /// `unused_inputs_list`. Needs engine `fuse`.
     #[arg(long, value_name = "FILE")]
     pub(crate) unused_inputs_list: Option<PathBuf>,
-    /// Write the inputs that were read as a depfile. Needs engine `fuse`.
+    /// Write the files that were read or looked at as a depfile. Needs engine
+    /// `fuse`.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace_depfile: Option<PathBuf>,
     /// Check everything and print the view, without running the command.
