@@ -20,6 +20,7 @@ mod input;
 mod inputs;
 mod json;
 mod mapping_text;
+mod position;
 mod suggestion;
 
 #[cfg(test)]
@@ -136,7 +137,7 @@ fn text_of<'a>(document: &Document<'a>) -> Result<&'a str, ManifestError> {
         return Err(ManifestError::new(&document.label, None, Problem::TooLong));
     }
     str::from_utf8(document.bytes).map_err(|error| {
-        let (line, column) = json::line_and_column(document.bytes, error.valid_up_to());
+        let (line, column) = position::line_and_column(document.bytes, error.valid_up_to());
         ManifestError::new(&document.label, Some(line), Problem::NotText).at_column(column)
     })
 }

@@ -8,17 +8,20 @@
 //! field; the same list of known fields produces the message about an unknown
 //! one.
 
+mod visitors;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{DeserializeSeed, Deserializer as _};
 
 use super::error::{ManifestError, Problem};
+use super::position::{count_newlines, line_and_column, offset_of};
 use crate::Origin;
+use visitors::{FieldVisitor, ItemVisitor, Text};
 
 /// The whole text that values are slices of.
 pub(super) struct Source<'a> {
@@ -286,143 +289,9 @@ pub(super) const BYTES_FIELDS: [&str; 1] = ["base64"];
 
 type StrRead<'a> = serde_json::de::StrRead<'a>;
 
-/// Line and column of an offset, both from 1, the column in bytes.
-pub(super) fn line_and_column(text: &[u8], offset: usize) -> (u32, u32) {
-    let before = &text[..offset];
-    let line_start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |newline| newline + 1);
-    let column = u32::try_from(1 + offset - line_start).unwrap_or(u32::MAX);
-    (1 + count_newlines(before), column)
-}
-
-/// Counts in bytes, a chunk at a time that cannot overflow one, because that
-/// is what compilers make fast code of.
-fn count_newlines(bytes: &[u8]) -> u32 {
-    let count_short = |chunk: &[u8]| -> u8 { chunk.iter().map(|b| u8::from(*b == b'\n')).sum() };
-    bytes
-        .chunks(usize::from(u8::MAX))
-        .map(|chunk| u32::from(count_short(chunk)))
-        .sum()
-}
-
-/// The offset that serde_json means by a line and a column; it points at the
-/// byte it had just read.
-fn offset_of(text: &str, line: usize, column: usize) -> usize {
-    let line_start: usize = text
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1))
-        .map(str::len)
-        .sum();
-    (line_start + column.saturating_sub(1)).min(text.len())
-}
-
-// Both visitors go on to the end of the object or array after a complaint,
-// because serde_json wants it read to its end; and they return the complaint as
-// a value, because an error of serde's own could not carry it.
-
-struct FieldVisitor<'a, F> {
-    json: Json<'a>,
-    visit: F,
-}
-
-impl<'a, F> Visitor<'a> for FieldVisitor<'a, F>
-where
-    F: FnMut(Cow<'a, str>, Json<'a>) -> Result<(), ManifestError>,
-{
-    type Value = Result<(), ManifestError>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut result = Ok(());
-        while let Some(key) = map.next_key_seed(Text)? {
-            let value: &'a RawValue = map.next_value()?;
-            if result.is_ok() {
-                let value = self.json.child(value.get(), self.json.place.item());
-                result = (self.visit)(key, value);
-            }
-        }
-        Ok(result)
-    }
-}
-
-struct ItemVisitor<'a, F> {
-    json: Json<'a>,
-    visit: F,
-}
-
-impl<'a, F> Visitor<'a> for ItemVisitor<'a, F>
-where
-    F: FnMut(Json<'a>) -> Result<(), ManifestError>,
-{
-    type Value = Result<(), ManifestError>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(mut self, mut values: A) -> Result<Self::Value, A::Error> {
-        while let Some(value) = values.next_element::<&'a RawValue>()? {
-            let value = self.json.child(value.get(), self.json.place.item());
-            if let Err(error) = (self.visit)(value) {
-                while values.next_element::<IgnoredAny>()?.is_some() {}
-                return Ok(Err(error));
-            }
-        }
-        Ok(Ok(()))
-    }
-}
-
-/// Decodes a string, borrowed from the document unless it holds escapes.
-struct Text;
-
-impl<'a> DeserializeSeed<'a> for Text {
-    type Value = Cow<'a, str>;
-
-    fn deserialize<D: serde::Deserializer<'a>>(
-        self,
-        deserializer: D,
-    ) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Text {
-    type Value = Cow<'a, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_and_columns_count_from_one() {
-        let text = "ab\ncd\n";
-        let expected = [(0, (1, 1)), (2, (1, 3)), (3, (2, 1)), (6, (3, 1))];
-        for (offset, position) in expected {
-            assert_eq!(
-                line_and_column(text.as_bytes(), offset),
-                position,
-                "{offset}"
-            );
-        }
-    }
 
     #[test]
     fn values_know_their_line() {
