@@ -32,16 +32,16 @@ complete -c transom -n "__fish_transom_needs_command" -f -a "explain" -d 'Say wh
 complete -c transom -n "__fish_transom_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c transom -n "__fish_transom_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c transom -n "__fish_transom_using_subcommand run" -s m -l manifest -d 'Declare the action in a file (`-`: standard input). See docs/manifest.md' -r -F
-complete -c transom -n "__fish_transom_using_subcommand run" -l ro -d 'Map a host file, or a host directory as a whole. Symbolic links are followed' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l ro -d 'Map a host file, or a host directory as a whole. PATH is followed if it is a symbolic link' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l symlink -d 'Make a symbolic link' -r
 complete -c transom -n "__fish_transom_using_subcommand run" -l empty-directory -d 'Make an empty directory' -r
 complete -c transom -n "__fish_transom_using_subcommand run" -l file-list -d 'Map the host files that a file lists, one path per line' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l file-list0 -d 'Map the host files that a file lists, each path ended by a NUL byte' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l depfile -d 'Map the prerequisites that a depfile of a compiler names' -r -F
-complete -c transom -n "__fish_transom_using_subcommand run" -l out -d 'A directory the action makes. It is moved to PATH when the command succeeds' -r
-complete -c transom -n "__fish_transom_using_subcommand run" -l out-file -d 'A file the action makes. It is moved to PATH when the command succeeds' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l out -d 'A directory the action makes. It is moved to PATH when the command succeeds' -r -f -a "(__fish_complete_directories)"
+complete -c transom -n "__fish_transom_using_subcommand run" -l out-file -d 'A file the action makes. It is moved to PATH when the command succeeds' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l writable -d 'A directory the action may write to, whose content is thrown away' -r
-complete -c transom -n "__fish_transom_using_subcommand run" -l scratch -d 'Where scratch directories are made. Outputs are moved by renaming if their destination is on the same volume, and copied otherwise. [default: beside the first output]' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l scratch -d 'Where scratch directories are made. Outputs are moved by renaming if their destination is on the same volume, and copied otherwise. [default: beside the first output]' -r -f -a "(__fish_complete_directories)"
 complete -c transom -n "__fish_transom_using_subcommand run" -l root -d 'What the action sees as its root. [default: view]' -r -f -a "view\t'The view and nothing else'
 host-ro\t'The host\'s root, read-only, with the view mounted in it'"
 complete -c transom -n "__fish_transom_using_subcommand run" -l mount-at -d 'With `--root host-ro`, the existing host directory that the view hides. [default: the current directory]' -r -f -a "(__fish_complete_directories)"
@@ -55,15 +55,15 @@ complete -c transom -n "__fish_transom_using_subcommand run" -l timeout -d 'End 
 complete -c transom -n "__fish_transom_using_subcommand run" -l engine -d 'What makes the view: `fuse` (names are answered by transom, bytes are read by the kernel) or `mounts` (bind mounts; the kernel does all)' -r -f -a "auto\t'Whichever does what is asked for at the least cost'
 fuse\t'FUSE with passthrough'
 mounts\t'Bind mounts'"
-complete -c transom -n "__fish_transom_using_subcommand run" -l on-change -d 'What to do when an input is changed in place, or deleted, while the action runs: fail its opening and the action, only report it, or neither' -r -f -a "refuse\t'Refuse to open it, and fail'
-report\t'Serve it and say so'
-ignore\t'Serve it'"
-complete -c transom -n "__fish_transom_using_subcommand run" -l name -d 'What `transom view` calls this view. [default: the process id]' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l on-change -d 'What to do when an input is changed in place, or deleted, while the action runs. One that is replaced by renaming is no change: the action goes on seeing the old one. See docs/semantics.md' -r -f -a "refuse\t'Say so, and fail. With engine `fuse`, opening it fails too'
+report\t'Say so'
+ignore\t'Do not look'"
+complete -c transom -n "__fish_transom_using_subcommand run" -l name -d 'What `transom view` calls this view. Needs engine `fuse`. [default: the process id]' -r
 complete -c transom -n "__fish_transom_using_subcommand run" -l control-fd -d 'Hand the command a connection to the view\'s control interface as this descriptor, so that it can change its own view. Needs engine `fuse`' -r
 complete -c transom -n "__fish_transom_using_subcommand run" -l report -d 'Write the summary to a file instead' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l trace -d 'Write which inputs were read, only looked at, or never touched, and which absent names were asked for (JSON, see docs/trace.md). Needs engine `fuse`' -r -F
-complete -c transom -n "__fish_transom_using_subcommand run" -l unused-inputs-list -d 'Write the declared inputs that were never read, one per line: Bazel\'s `unused_inputs_list`. Needs engine `fuse`' -r -F
-complete -c transom -n "__fish_transom_using_subcommand run" -l trace-depfile -d 'Write the inputs that were read as a depfile. Needs engine `fuse`' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l unused-inputs-list -d 'Write the declared inputs that were never touched, one per line: Bazel\'s `unused_inputs_list`. Needs engine `fuse`' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l trace-depfile -d 'Write the files that were read or looked at as a depfile. Needs engine `fuse`' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l keep-failed -d 'Keep the scratch directory for inspection when the action fails'
 complete -c transom -n "__fish_transom_using_subcommand run" -l network -d 'Let the action use the host\'s network'
 complete -c transom -n "__fish_transom_using_subcommand run" -l no-proc -d 'Leave out /proc'
