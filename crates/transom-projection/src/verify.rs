@@ -27,10 +27,10 @@ pub struct ChangedInput {
 }
 
 impl View {
-    /// Looks at every declared file, and at every file that was found below a
-    /// whole directory, and returns those that were changed in place, deleted,
-    /// or refused at an open. A file that was replaced while its pinned version
-    /// went on being served is none of them. Nothing with
+    /// Looks again at every file that was opened, and returns those that were
+    /// changed in place, deleted, or refused at an open. A file that was
+    /// replaced while its pinned version went on being served is none of them;
+    /// nor is a file that nobody opened, whatever became of it. Nothing with
     /// [`OnChange::Ignore`].
     #[must_use]
     pub fn verify(&self) -> Vec<ChangedInput> {
@@ -44,7 +44,8 @@ impl View {
             }
         }
         drop(state);
-        versions.retain(|(_, version)| version.on_change() != OnChange::Ignore);
+        versions
+            .retain(|(_, version)| version.was_opened() && version.on_change() != OnChange::Ignore);
         versions.sort_by(|(one, _), (other, _)| one.cmp(other));
         let changed = in_ranges(versions.len(), |range| {
             versions[range]

@@ -52,7 +52,7 @@ use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::{fmt, io};
 
@@ -147,6 +147,8 @@ pub struct Version {
     host_path: Arc<Path>,
     location: Location,
     pin: Pin,
+    /// Its bytes were asked for, so what becomes of them matters.
+    opened: AtomicBool,
     touched: Touched,
     /// The first state that was noticed and is worth a report.
     noticed: OnceLock<VersionState>,
@@ -218,6 +220,7 @@ impl Version {
     /// The host file to serve, if the policy allows to serve it. It is opened
     /// with `O_PATH`. What the policy wants reported is remembered.
     pub fn open(&self) -> Result<Backing, StaleVersion> {
+        self.opened.store(true, Ordering::Relaxed);
         if let (Pin::Descriptor(backing), OnChange::Ignore) = (&self.pin, self.on_change) {
             return Ok(backing.clone());
         }
@@ -253,6 +256,11 @@ impl Version {
     #[must_use]
     pub fn check(&self) -> VersionState {
         self.examine().0
+    }
+
+    /// Whether [`open`](Self::open) was called.
+    pub(crate) fn was_opened(&self) -> bool {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// The state that made [`open`](Self::open) refuse or report.
@@ -422,6 +430,7 @@ impl VersionTable {
             host_path: new.host_path,
             location: new.location,
             pin,
+            opened: AtomicBool::new(false),
             touched: Touched::default(),
             noticed: OnceLock::new(),
             table: Arc::downgrade(self),
