@@ -35,6 +35,10 @@ pub struct Action {
     pub writable: Vec<ViewPath>,
     /// What the action makes.
     pub outputs: Vec<Output>,
+    /// Its soft limit on open files; `None`: ours. A host that has raised its
+    /// own limit says here what the limit was before: some programs do
+    /// something for every number below it.
+    pub open_files_limit: Option<u64>,
     /// How long it may run. `None`: for ever.
     pub timeout: Option<Duration>,
     /// How long it has between SIGTERM and SIGKILL when it is out of time.
@@ -57,6 +61,7 @@ impl Action {
             tmp: Tmp::Private,
             writable: Vec::new(),
             outputs: Vec::new(),
+            open_files_limit: None,
             timeout: None,
             termination_grace: TERMINATION_GRACE,
         }

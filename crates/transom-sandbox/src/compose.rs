@@ -7,7 +7,7 @@ use rustix::mount::MountAttrFlags;
 use transom_projection::{View, WalkEntry};
 use transom_sys::mount::{self, Change, Reach};
 
-use crate::error::{MOUNTING, Result, host};
+use crate::error::{Result, mounting};
 use crate::{Skeleton, Template};
 
 /// Makes a mount tree of a view: a skeleton of its directories and symbolic
@@ -50,5 +50,5 @@ pub fn host_tree() -> Result<OwnedFd> {
             mount::change(&root, Reach::Tree, Change::private(attributes))?;
             Ok(root)
         })
-        .map_err(host(MOUNTING, "a copy of the host's root"))
+        .map_err(mounting("a copy of the host's root"))
 }

@@ -1,12 +1,13 @@
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use transom_sys::mount::{self, Change, Reach};
 
-use crate::error::{MOUNTING, Result, host};
+use crate::error::{Result, host, mounting};
+use crate::graft;
 use crate::private_directories::PrivateDirectories;
 
 /// The host's devices that every program may expect and none can harm.
@@ -32,20 +33,14 @@ pub(crate) fn new(private: &PrivateDirectories) -> Result<OwnedFd> {
     let dev = private.directory(c"dev")?;
     for (name, device) in DEVICES {
         let what = device.to_string_lossy();
-        let stub = rustix::fs::openat(
-            &dev,
-            *name,
-            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC,
-            Mode::from_raw_mode(0o666),
-        )
-        .map_err(host("cannot make", &what))?;
+        graft::make_stub(&dev, name).map_err(host("cannot make", &what))?;
         mount::clone(CWD, device, Reach::Mount)
             .and_then(|device| {
                 let harmless = MountAttrFlags::MOUNT_ATTR_NOSUID;
                 mount::change(&device, Reach::Mount, Change::private(harmless))?;
-                mount::attach(device, stub)
+                mount::attach(device, &dev, name)
             })
-            .map_err(host(MOUNTING, &what))?;
+            .map_err(mounting(&what))?;
     }
     for (name, target) in LINKS {
         rustix::fs::symlinkat(*target, &dev, *name)
@@ -65,12 +60,8 @@ pub(crate) fn new(private: &PrivateDirectories) -> Result<OwnedFd> {
 fn attach_below(dev: &OwnedFd, name: &CStr, mount: OwnedFd) -> Result<()> {
     let what = name.to_string_lossy();
     rustix::fs::mkdirat(dev, name, Mode::from_raw_mode(0o755))
-        .and_then(|()| {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            rustix::fs::openat(dev, name, flags, Mode::empty())
-        })
-        .and_then(|onto| mount::attach(mount, onto))
-        .map_err(host(MOUNTING, &what))
+        .and_then(|()| mount::attach(mount, dev, name))
+        .map_err(mounting(&what))
 }
 
 /// Pseudo-terminals of its own.
@@ -89,5 +80,5 @@ fn new_terminals() -> Result<OwnedFd> {
         other => other,
     }
     .map(mount::NewMount::finish)
-    .map_err(host(MOUNTING, "/dev/pts"))
+    .map_err(mounting("/dev/pts"))
 }

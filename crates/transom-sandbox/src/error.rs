@@ -15,7 +15,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refused something.
-    #[error("{action}: {source}{}", hint(*source))]
+    #[error("{action}: {source}")]
     Host {
         /// What was tried, with the path.
         action: String,
@@ -26,6 +26,15 @@ pub enum Error {
     /// An input that is not what it was when the view was made.
     #[error(transparent)]
     Stale(#[from] StaleVersion),
+    /// The kernel refused a mount.
+    #[error("cannot mount {what}: {source}{}", mount_hint(*source))]
+    Mount {
+        /// What was to be mounted.
+        what: String,
+        /// The kernel's answer.
+        source: Errno,
+    },
+
     /// Nothing to run.
     #[error("the command is empty")]
     NoCommand,
@@ -160,7 +169,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A step inside the new namespaces failed.
-    #[error("cannot set up the sandbox: {doing}: {source}{}", hint(*source))]
+    #[error("cannot set up the sandbox: {doing}: {source}{}", set_up_hint(*source))]
     SetUp {
         /// The step, in words.
         doing: &'static str,
@@ -197,22 +206,36 @@ impl Error {
 
 /// Wraps the kernel's answer with what was tried.
 pub(crate) fn host(verb: &str, what: impl Display) -> impl FnOnce(Errno) -> Error {
+    move |source| Error::Host {
+        action: format!("{verb} {what}"),
+        source,
+    }
+}
+
+/// Wraps the kernel's answer with what was to be mounted.
+pub(crate) fn mounting(what: impl Display) -> impl FnOnce(Errno) -> Error {
     move |source| match source {
-        Errno::NOSPC if verb == MOUNTING => Error::TooManyMounts,
-        _ => Error::Host {
-            action: format!("{verb} {what}"),
+        // Of memory there is enough; the limit is `fs.mount-max`.
+        Errno::NOSPC => Error::TooManyMounts,
+        _ => Error::Mount {
+            what: what.to_string(),
             source,
         },
     }
 }
 
-/// The verb for which "no space left" means the limit on mounts.
-pub(crate) const MOUNTING: &str = "cannot mount";
+fn mount_hint(errno: Errno) -> &'static str {
+    match errno {
+        Errno::PERM => "; be root, or enter a user namespace first",
+        Errno::INVAL | Errno::NOSYS => "; Linux 6.15 or newer is needed",
+        _ => "",
+    }
+}
 
-fn hint(errno: Errno) -> &'static str {
+fn set_up_hint(errno: Errno) -> &'static str {
     match errno {
         Errno::PERM => {
-            "; this needs CAP_SYS_ADMIN: be root, or enter a user namespace first; a container that masks its /proc forbids it too"
+            "; a container that masks parts of its /proc forbids it: run it with an unmasked /proc, or as root of the machine"
         }
         _ => "",
     }

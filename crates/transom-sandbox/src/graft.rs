@@ -1,73 +1,108 @@
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use transom_projection::ViewPath;
 use transom_sys::mount::{self, Change, Reach};
 
-use crate::error::{Error, MOUNTING, Result, host};
+use crate::error::{Error, Result, host, mounting};
 
 /// The largest file that is copied because it cannot be mounted as it should
 /// be shown, in bytes.
 pub const COPIED_FILE_BYTES_MAX: u64 = 256 << 20;
 
+/// What every mount of an input is.
+pub(crate) const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
+    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV);
+
 const COPY_BUFFER_BYTES: usize = 128 << 10;
 
-/// Puts the detached mount `file` on `stub`; `path` is its name for messages.
-pub(crate) fn file(path: &ViewPath, file: &OwnedFd, stub: &OwnedFd) -> Result<()> {
-    match mount::attach(file, stub) {
+/// Puts the detached mount `file` on the file `stub` of `directory`; `path` is
+/// its name for messages.
+pub(crate) fn file(
+    path: &ViewPath,
+    file: &OwnedFd,
+    directory: impl AsFd,
+    stub: &CStr,
+    copies: &mut Copies,
+) -> Result<()> {
+    match mount::attach(file, &directory, stub) {
         // The file has no name any more. A copy of it has one.
         Err(Errno::NOENT) => {
-            let copy = copy_in_memory(path, file.as_fd())?;
-            mount::attach(copy, stub).map_err(host(MOUNTING, path))
+            let copy = copies.add(path, file.as_fd(), None)?;
+            mount::attach(copy, directory, stub).map_err(mounting(path))
         }
-        other => other.map_err(host(MOUNTING, path)),
+        other => other.map_err(mounting(path)),
     }
 }
 
-/// Copies content and modification time of `source` to the empty file `copy`,
-/// which gets the permission bits `mode`, or those of the source.
-pub(crate) fn copy(
-    path: &ViewPath,
-    source: BorrowedFd<'_>,
-    copy: &OwnedFd,
-    mode: Option<Mode>,
-) -> Result<()> {
-    let stat = rustix::fs::fstat(source).map_err(host("cannot examine", path))?;
-    let bytes = stat.st_size.cast_unsigned();
-    if bytes > COPIED_FILE_BYTES_MAX {
-        return Err(Error::TooLargeToCopy {
-            path: path.clone(),
-            bytes,
-        });
-    }
-    let mode = mode.unwrap_or(Mode::from_raw_mode(stat.st_mode));
-    copy_content(source, copy)
-        .and_then(|()| rustix::fs::fchmod(copy, mode))
-        .and_then(|()| rustix::fs::futimens(copy, &times_of(&stat)))
-        .map_err(host("cannot copy", path))
+/// Makes an empty file to mount another on.
+pub(crate) fn make_stub(directory: impl AsFd, name: &CStr) -> rustix::io::Result<()> {
+    // Not opened: see `mount::change` for what an open file would do.
+    rustix::fs::mknodat(directory, name, FileType::RegularFile, Mode::RUSR, 0)
 }
 
-/// A detached, read-only mount of a copy of `source`.
-fn copy_in_memory(path: &ViewPath, source: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let options = [(c"source", c"transom-copy")];
-    let memory = mount::new(c"tmpfs", &options, MountAttrFlags::empty())
-        .map_err(host(MOUNTING, path))?
-        .finish();
-    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(&memory, c"copy", flags, Mode::RUSR)
-        .map_err(host("cannot copy", path))?;
-    copy(path, source, &file, None)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV;
-    mount::clone(&memory, c"copy", Reach::Mount)
-        .and_then(|mount| {
-            mount::change(&mount, Reach::Mount, Change::private(attributes))?;
-            Ok(mount)
-        })
-        .map_err(host(MOUNTING, path))
+/// Copies in memory of files that cannot be mounted themselves.
+#[derive(Debug, Default)]
+pub(crate) struct Copies {
+    memory: Option<OwnedFd>,
+    made: u64,
+}
+
+impl Copies {
+    /// A detached mount of a copy of `source`, with its modification time and
+    /// the permission bits `mode`, or those of the source.
+    pub(crate) fn add(
+        &mut self,
+        path: &ViewPath,
+        source: BorrowedFd<'_>,
+        mode: Option<Mode>,
+    ) -> Result<OwnedFd> {
+        let stat = rustix::fs::fstat(source).map_err(host("cannot examine", path))?;
+        let bytes = stat.st_size.cast_unsigned();
+        if bytes > COPIED_FILE_BYTES_MAX {
+            return Err(Error::TooLargeToCopy {
+                path: path.clone(),
+                bytes,
+            });
+        }
+        let mode = mode.unwrap_or(Mode::from_raw_mode(stat.st_mode));
+        let name = self.next_name();
+        let memory = self.memory().map_err(mounting(path))?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        rustix::fs::openat(memory, &name, flags, Mode::RUSR)
+            .and_then(|copy| {
+                copy_content(source, &copy)?;
+                rustix::fs::fchmod(&copy, mode)?;
+                rustix::fs::futimens(&copy, &times_of(&stat))
+            })
+            .map_err(host("cannot copy", path))?;
+        mount::clone(memory, &name, Reach::Mount)
+            .and_then(|mount| {
+                mount::change(&mount, Reach::Mount, Change::private(READ_ONLY))?;
+                Ok(mount)
+            })
+            .map_err(mounting(path))
+    }
+
+    fn next_name(&mut self) -> CString {
+        self.made += 1;
+        CString::new(self.made.to_string()).expect("digits contain no NUL")
+    }
+
+    fn memory(&mut self) -> rustix::io::Result<&OwnedFd> {
+        let memory = match self.memory.take() {
+            Some(memory) => memory,
+            None => {
+                let options = [(c"source", c"transom-copies"), (c"nr_inodes", c"0")];
+                mount::new(c"tmpfs", &options, MountAttrFlags::empty())?.finish()
+            }
+        };
+        Ok(self.memory.insert(memory))
+    }
 }
 
 fn copy_content(source: BorrowedFd<'_>, copy: &OwnedFd) -> rustix::io::Result<()> {

@@ -31,10 +31,11 @@ use rustix::mount::MountAttrFlags;
 use transom_projection::ViewPath;
 use transom_sys::mount::{self, Change, Reach};
 
-use crate::error::{Error, MOUNTING, Result, host};
+use crate::error::{Error, Result, host, mounting};
+use crate::graft::{self, Copies};
 use crate::layout::{writable_directories, writable_roots};
 use crate::scratch::{Scratch, Stub};
-use crate::{Action, OutputKind, graft, walk};
+use crate::{Action, OutputKind, walk};
 
 /// Mounts scratch on the writable directories of the detached tree `view`.
 /// Returns the tree, whose root is another one if the root is writable.
@@ -55,6 +56,7 @@ pub(crate) fn mount_scratch(
         writable: writable_directories(action).into_iter().collect(),
         scratch,
         inputs: Vec::new(),
+        copies: Copies::default(),
     };
     for directory in &mixer.writable {
         walk::make_directories(mixer.scratch.root(), directory)
@@ -66,7 +68,7 @@ pub(crate) fn mount_scratch(
         if root.is_root() {
             view = mount;
         } else {
-            mount::attach(&mount, &hidden).map_err(host(MOUNTING, &root))?;
+            mount::attach(&mount, &hidden, c"").map_err(mounting(&root))?;
         }
     }
     Ok(view)
@@ -89,6 +91,7 @@ struct Mixer<'a> {
     scratch: &'a mut Scratch,
     /// Clones of declared entries of the current root, with their names.
     inputs: Vec<(ViewPath, OwnedFd)>,
+    copies: Copies,
 }
 
 impl Mixer<'_> {
@@ -99,14 +102,13 @@ impl Mixer<'_> {
             .map_err(host("cannot open in scratch", root))?;
         self.add_entries(root, hidden, &directory)?;
 
-        let mount = mount::clone(&directory, c"", Reach::Mount).map_err(host(MOUNTING, root))?;
+        let mount = mount::clone(&directory, c"", Reach::Mount).map_err(mounting(root))?;
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-        mount::change(&mount, Reach::Mount, Change::private(attributes))
-            .map_err(host(MOUNTING, root))?;
+        mount::change(&mount, Reach::Mount, Change::private(attributes)).map_err(mounting(root))?;
         for (path, input) in self.inputs.drain(..) {
             let stub = walk::open(&mount, &walk::relative(&path, root), OFlags::PATH)
                 .map_err(host("cannot open in scratch", &path))?;
-            graft::file(&path, &input, &stub)?;
+            graft::file(&path, &input, &stub, c"", &mut self.copies)?;
         }
         Ok(mount)
     }
@@ -150,7 +152,7 @@ impl Mixer<'_> {
                 .map_err(host("cannot make in scratch", &path))?;
         } else {
             make_stub(directory, entry).map_err(host("cannot make in scratch", &path))?;
-            let input = mount::clone(hidden, name, Reach::Tree).map_err(host(MOUNTING, &path))?;
+            let input = mount::clone(hidden, name, Reach::Tree).map_err(mounting(&path))?;
             self.inputs.push((path.clone(), input));
         }
         self.scratch.add_stub(Stub {
@@ -167,9 +169,8 @@ impl Mixer<'_> {
 }
 
 fn make_stub(directory: &OwnedFd, entry: &walk::Entry) -> rustix::io::Result<()> {
-    if entry.kind == FileType::Directory {
-        return rustix::fs::mkdirat(directory, &*entry.name, Mode::RWXU);
+    match entry.kind {
+        FileType::Directory => rustix::fs::mkdirat(directory, &*entry.name, Mode::RWXU),
+        _ => graft::make_stub(directory, &entry.name),
     }
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    rustix::fs::openat(directory, &*entry.name, flags, Mode::RUSR).map(drop)
 }

@@ -5,7 +5,7 @@ use rustix::fs::Mode;
 use rustix::mount::MountAttrFlags;
 use transom_sys::mount::{self, Change, Reach};
 
-use crate::error::{MOUNTING, Result, host};
+use crate::error::{Result, host, mounting};
 
 const HARMLESS: MountAttrFlags =
     MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
@@ -20,7 +20,7 @@ impl PrivateDirectories {
     pub(crate) fn new() -> Result<Self> {
         let options = [(c"mode", c"0755"), (c"source", c"transom-private")];
         let root = mount::new(c"tmpfs", &options, HARMLESS)
-            .map_err(host(MOUNTING, "private directories"))?
+            .map_err(mounting("private directories"))?
             .finish();
         Ok(Self { root })
     }
@@ -40,9 +40,9 @@ impl PrivateDirectories {
         rustix::fs::mkdirat(&self.root, name, Mode::from_raw_mode(0o755))
             .map_err(host("cannot make", "a private directory"))?;
         let directory = mount::clone(&self.root, name, Reach::Mount)
-            .map_err(host(MOUNTING, "a private directory"))?;
+            .map_err(mounting("a private directory"))?;
         mount::change(&directory, Reach::Mount, Change::private(HARMLESS))
-            .map_err(host(MOUNTING, "a private directory"))?;
+            .map_err(mounting("a private directory"))?;
         Ok(directory)
     }
 }

@@ -95,13 +95,15 @@ impl Running {
     ///
     /// An action whose program could not be executed is an error.
     pub fn wait(mut self) -> Result<Finished> {
-        let deadline = self.action.timeout.map(|timeout| self.started + timeout);
+        let timeout = self.action.timeout;
+        // A deadline too far away to be told is none.
+        let deadline = timeout.and_then(|timeout| self.started.checked_add(timeout));
         if let Some(ending) = self.child.wait(deadline).map_err(Error::Wait)? {
             return self.finish(ending);
         }
         self.remote().signal(Signal::TERM).map_err(Error::Wait)?;
-        let grace_end = Instant::now() + self.action.termination_grace;
-        let ending = match self.child.wait(Some(grace_end)).map_err(Error::Wait)? {
+        let grace_end = Instant::now().checked_add(self.action.termination_grace);
+        let ending = match self.child.wait(grace_end).map_err(Error::Wait)? {
             Some(ending) => ending,
             None => {
                 self.child.kill().map_err(Error::Wait)?;
@@ -184,6 +186,7 @@ fn describe(step: Step) -> &'static str {
         Step::MapIdentities => "mapping user and group ids",
         Step::Files => "handing over open files",
         Step::DropPrivileges => "giving up privileges",
+        Step::GuardTerminal => "installing a system call filter",
         Step::WorkingDirectory => "entering the working directory",
         Step::Execute | Step::Interpreter => "executing the command",
     }

@@ -11,7 +11,7 @@ use transom_sys::launch::{self, Orphan, Plan, PlannedFile};
 use transom_sys::mount::{self, Change, Reach};
 
 use crate::compose::host_tree;
-use crate::error::{Error, MOUNTING, Result, host};
+use crate::error::{Error, Result, host, mounting};
 use crate::private_directories::PrivateDirectories;
 use crate::running::Running;
 use crate::{Action, Base, Network, Scratch, Stdio, Tmp, device_files, mixed, privilege};
@@ -68,11 +68,13 @@ impl Sandbox {
             root: self.root,
             proc_directory: self.proc_directory,
             mask_proc: identity.maps_initial_root,
+            guard_terminal: terminal_can_be_typed_on(),
             share_network: action.network == Network::Host,
             hostname: None,
             uid_map: identity.uid_map,
             gid_map: identity.gid_map,
             files: planned_files(stdio),
+            open_files_limit: action.open_files_limit,
             working_directory: c_string(
                 "the working directory",
                 action.working_directory.as_os_str(),
@@ -99,7 +101,7 @@ impl Sandbox {
 fn put_into_host(view: &OwnedFd, mount_at: &Path) -> Result<OwnedFd> {
     let root = host_tree()?;
     open_in_root(&root, mount_at.as_os_str())
-        .and_then(|directory| mount::attach(view, directory))
+        .and_then(|directory| mount::attach(view, directory, c""))
         .map_err(|source| Error::NoViewMountPoint {
             path: mount_at.to_owned(),
             source,
@@ -141,11 +143,11 @@ fn mount_private_directories(
     };
     if let Some(tmp) = tmp {
         let directory = open_mount_point(root, "tmp", "/tmp")?;
-        mount::attach(tmp, directory).map_err(host(MOUNTING, "/tmp"))?;
+        mount::attach(tmp, directory, c"").map_err(mounting("/tmp"))?;
     }
     if let (true, Some(private)) = (action.dev, &private) {
         let directory = open_mount_point(root, "dev", "/dev")?;
-        mount::attach(device_files::new(private)?, directory).map_err(host(MOUNTING, "/dev"))?;
+        mount::attach(device_files::new(private)?, directory, c"").map_err(mounting("/dev"))?;
     }
     Ok(())
 }
@@ -162,7 +164,7 @@ fn temporary_directory(scratch: Option<&Scratch>) -> Result<OwnedFd> {
             mount::change(&mount, Reach::Mount, Change::private(attributes))?;
             Ok(mount)
         })
-        .map_err(host(MOUNTING, "/tmp"))
+        .map_err(mounting("/tmp"))
 }
 
 fn open_mount_point(root: &OwnedFd, name: &str, purpose: &'static str) -> Result<OwnedFd> {
@@ -184,6 +186,15 @@ fn open_in_root(root: &OwnedFd, path: &OsStr) -> rustix::io::Result<OwnedFd> {
         Mode::empty(),
         ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
     )
+}
+
+/// Whether we have a terminal, and the kernel lets its other users type on it.
+fn terminal_can_be_typed_on() -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let terminal = rustix::fs::open("/dev/tty", flags, Mode::empty());
+    // Without an answer, the worse is assumed.
+    let setting = std::fs::read("/proc/sys/dev/tty/legacy_tiocsti");
+    terminal.is_ok() && setting.map_or(true, |setting| setting.trim_ascii() != b"0")
 }
 
 fn planned_files(stdio: Stdio) -> Vec<PlannedFile> {

@@ -26,12 +26,8 @@ use rustix::mount::MountAttrFlags;
 use transom_projection::ViewPath;
 use transom_sys::mount::{self, Change, NewMount, Reach};
 
-use crate::error::{MOUNTING, Result, host};
-use crate::graft;
-
-const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
-    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
-    .union(MountAttrFlags::MOUNT_ATTR_NODEV);
+use crate::error::{Result, host, mounting};
+use crate::graft::{self, Copies, READ_ONLY};
 
 /// A view under construction.
 ///
@@ -39,9 +35,8 @@ const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
 /// order; it is quickest when those of one directory follow each other.
 #[derive(Debug)]
 pub struct Skeleton {
-    mount: NewMount,
-    /// The directory of the last entry and those above it, from the root down.
-    open: Vec<(OsString, OwnedFd)>,
+    directories: Directories,
+    copies: Copies,
 }
 
 impl Skeleton {
@@ -54,76 +49,94 @@ impl Skeleton {
             (c"source", c"transom-view"),
         ];
         let mount = mount::new(c"tmpfs", &options, MountAttrFlags::empty())
-            .map_err(host(MOUNTING, "the directories of a view"))?;
+            .map_err(mounting("the directories of a view"))?;
         Ok(Self {
-            mount,
-            open: Vec::new(),
+            directories: Directories {
+                mount,
+                open: Vec::new(),
+            },
+            copies: Copies::default(),
         })
     }
 
     /// Declares a directory. No error if it exists.
     pub fn directory(&mut self, path: &ViewPath) -> Result<()> {
-        self.enter(path).map(drop)
+        self.directories.enter(path).map(drop)
     }
 
     /// Declares a symbolic link.
     pub fn symlink(&mut self, path: &ViewPath, target: &OsStr) -> Result<()> {
-        let (directory, name) = self.place(path)?;
-        rustix::fs::symlinkat(target, directory, name).map_err(host("cannot declare", path))
+        let (parent, name) = self.directories.place(path)?;
+        rustix::fs::symlinkat(target, parent, &name).map_err(host("cannot declare", path))
     }
 
     /// Declares a file: the one that `source` is open on, as it is there.
     pub fn file(&mut self, path: &ViewPath, source: impl AsFd) -> Result<()> {
-        let stub = self.new_file(path)?;
-        let file = mount::clone(source, c"", Reach::Mount).map_err(host(MOUNTING, path))?;
-        graft::file(path, &file, &stub)
+        let file = mount::clone(source, c"", Reach::Mount).map_err(mounting(path))?;
+        self.add_file(path, &file)
     }
 
     /// Declares a file with the content of `source` now and the permission
-    /// bits `mode`. At most [`COPIED_FILE_BYTES_MAX`](crate::COPIED_FILE_BYTES_MAX) bytes.
+    /// bits `mode`. At most [`COPIED_FILE_BYTES_MAX`](crate::COPIED_FILE_BYTES_MAX)
+    /// bytes.
     pub fn copied_file(&mut self, path: &ViewPath, source: impl AsFd, mode: Mode) -> Result<()> {
-        let copy = self.new_file(path)?;
-        graft::copy(path, source.as_fd(), &copy, Some(mode))
+        let copy = self.copies.add(path, source.as_fd(), Some(mode))?;
+        self.add_file(path, &copy)
     }
 
     /// Declares a host directory as a whole: the one that `source` is open on,
     /// with everything below it.
     pub fn host_directory(&mut self, path: &ViewPath, source: impl AsFd) -> Result<()> {
-        let stub = self.enter(path)?;
-        mount::clone(source, c"", Reach::Tree)
+        let tree = mount::clone(source, c"", Reach::Tree)
             .and_then(|tree| {
                 // At once: what is declared next may have a name below it, and
                 // must not be made on the host.
                 mount::change(&tree, Reach::Tree, Change::private(READ_ONLY))?;
-                mount::attach(tree, stub)
+                Ok(tree)
             })
-            .map_err(host(MOUNTING, path))
+            .map_err(mounting(path))?;
+        let (parent, name) = self.directories.place(path)?;
+        make_directory(parent, &name)
+            .and_then(|_| mount::attach(tree, parent, &name))
+            .map_err(mounting(path))
     }
 
     /// Makes everything read-only.
     pub fn finish(self) -> Result<Template> {
-        mount::change(&self.mount, Reach::Tree, Change::private(READ_ONLY))
-            .and_then(|()| self.mount.finish_read_only())
+        let mount = self.directories.mount;
+        mount::change(&mount, Reach::Tree, Change::private(READ_ONLY))
+            .and_then(|()| mount.finish_read_only())
             .map(|root| Template { root })
             .map_err(host("cannot make read-only", "a view"))
     }
 
-    fn new_file(&mut self, path: &ViewPath) -> Result<OwnedFd> {
-        let (directory, name) = self.place(path)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(host("cannot declare", path))
+    fn add_file(&mut self, path: &ViewPath, file: &OwnedFd) -> Result<()> {
+        let (parent, name) = self.directories.place(path)?;
+        graft::make_stub(parent, &name).map_err(host("cannot declare", path))?;
+        graft::file(path, file, parent, &name, &mut self.copies)
     }
+}
 
+/// The directories of a view under construction.
+#[derive(Debug)]
+struct Directories {
+    mount: NewMount,
+    /// The directory of the last entry and those above it, from the root down.
+    open: Vec<(OsString, OwnedFd)>,
+}
+
+impl Directories {
     /// The directory that `path` lies in, and its name there.
-    fn place<'a>(&mut self, path: &'a ViewPath) -> Result<(BorrowedFd<'_>, &'a OsStr)> {
-        match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => Ok((self.enter(&parent)?, name)),
-            _ => Err(host("cannot declare", path)(Errno::ISDIR)),
-        }
+    fn place(&mut self, path: &ViewPath) -> Result<(BorrowedFd<'_>, CString)> {
+        let refuse = |errno| host("cannot declare", path)(errno);
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(refuse(Errno::ISDIR));
+        };
+        let name = CString::new(name.as_bytes()).map_err(|_| refuse(Errno::INVAL))?;
+        Ok((self.enter(&parent)?, name))
     }
 
-    /// Opens a directory of the view, making it and those above it if needed.
+    /// Opens a directory, making it and those above it if needed.
     fn enter(&mut self, path: &ViewPath) -> Result<BorrowedFd<'_>> {
         let shared = path
             .names()
@@ -162,7 +175,7 @@ pub struct Template {
 impl Template {
     /// A detached mount tree for one action.
     pub fn clone_tree(&self) -> Result<OwnedFd> {
-        mount::clone(&self.root, c"", Reach::Tree).map_err(host(MOUNTING, "a copy of a view"))
+        mount::clone(&self.root, c"", Reach::Tree).map_err(mounting("a copy of a view"))
     }
 
     /// The detached mount tree itself, for the only action that needs it.

@@ -40,6 +40,7 @@ mod action;
 mod init;
 mod loopback;
 mod procfs;
+mod terminal_guard;
 mod wire;
 
 use std::ffi::{CString, c_char};
@@ -66,6 +67,8 @@ pub struct Plan {
     /// Whether to make the parts of `/proc` that reach beyond the namespaces
     /// read-only or empty. Needed when the initial root user is mapped.
     pub mask_proc: bool,
+    /// Whether to keep the action from typing on a terminal it shares with us.
+    pub guard_terminal: bool,
     /// Whether the action shares our network namespace; otherwise it gets an
     /// empty one with a loopback interface.
     pub share_network: bool,
@@ -78,6 +81,8 @@ pub struct Plan {
     /// Open files of the action, by the number they get there. A number that
     /// is not listed is closed.
     pub files: Vec<PlannedFile>,
+    /// The action's soft limit on open files; `None` leaves it ours.
+    pub open_files_limit: Option<u64>,
     /// The working directory, as a path below the new root.
     pub working_directory: CString,
     /// Paths to try in order, as `execvp(3)` would.
@@ -356,10 +361,11 @@ pub struct Remote(Arc<OwnedFd>);
 
 impl Remote {
     /// Sends `signal` to the action's first process. If that has ended
-    /// already, nothing happens.
+    /// already, nothing happens; if it is not there yet, it gets the signal as
+    /// it begins.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let message = signal.as_raw().to_ne_bytes();
-        match rustix::net::send(&self.0, &message, SendFlags::NOSIGNAL) {
+        match rustix::net::send(&self.0, &message, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
             Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
             Err(error) => Err(error.into()),
         }

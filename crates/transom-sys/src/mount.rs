@@ -92,15 +92,17 @@ pub fn clone(directory: impl AsFd, path: &CStr, reach: Reach) -> Result<OwnedFd>
     rustix::mount::open_tree(directory, path, flags)
 }
 
-/// Puts the detached `mount` onto the file or directory `onto`.
-pub fn attach(mount: impl AsFd, onto: impl AsFd) -> Result<()> {
-    rustix::mount::move_mount(
-        mount,
-        c"",
-        onto,
-        c"",
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
-    )
+/// Puts the detached `mount` onto what `path` leads to below `directory`; an
+/// empty path means the file or directory `directory` itself. A symbolic link
+/// at the end is not followed.
+///
+/// `ENOENT` also if the last name of the file that is mounted was removed.
+pub fn attach(mount: impl AsFd, directory: impl AsFd, path: &CStr) -> Result<()> {
+    let mut flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    if path.is_empty() {
+        flags |= MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    }
+    rustix::mount::move_mount(mount, c"", directory, path, flags)
 }
 
 /// What [`change`] does to a mount.
@@ -124,6 +126,11 @@ impl Change {
 }
 
 /// Changes the attributes of a mount: `mount_setattr(2)`.
+///
+/// `EBUSY` if it is to be read-only and a file is open for writing through it.
+/// That may be a copy of a descriptor in a child that another thread is just
+/// starting, so write through a mount that will stay writable, and make a clone
+/// of it read-only.
 pub fn change(mount: impl AsFd, reach: Reach, change: Change) -> Result<()> {
     let attributes = libc::mount_attr {
         attr_set: u64::from(change.set.bits()),

@@ -1,16 +1,21 @@
 //! Many actions at once, from one process with many threads.
 
+use std::fs::{self, File};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::Mode;
 use transom_sandbox::{Exit, Sandbox, Scratch};
 use transom_test::{privileged, temp_dir};
 
-use crate::views::{captured, run, shell, view_for};
+use crate::views::{captured, name, run, shell, view_for};
 
 #[test]
 fn privileged_a_hundred_actions_do_not_wait_for_each_other() {
     privileged!("mount views");
+    let directory = temp_dir().unwrap();
+    let script = &directory.path().join("script");
+    fs::write(script, "#!/shell\nexit $1\n").unwrap();
     let long = shell("sleep 60");
     let view = view_for(&long, |_| {});
     let slow: Vec<_> = (0..100)
@@ -27,12 +32,18 @@ fn privileged_a_hundred_actions_do_not_wait_for_each_other() {
     let begin = Instant::now();
     thread::scope(|scope| {
         for thread in 0..4_u8 {
-            let view = &view;
+            // Children of one thread begin with what another has open.
             scope.spawn(move || {
                 for round in 0..5 {
                     let code = thread * 5 + round;
-                    let action = shell(&format!("exit {code}"));
-                    let (finished, _) = run(view.clone_tree().unwrap(), &action).unwrap();
+                    let action = shell(&format!("/copy {code}"));
+                    let view = view_for(&action, |view| {
+                        let (shell, mode) = (File::open("/bin/sh").unwrap(), Mode::RWXU);
+                        view.copied_file(&name("shell"), &shell, mode).unwrap();
+                        let script = File::open(script).unwrap();
+                        view.copied_file(&name("copy"), &script, mode).unwrap();
+                    });
+                    let (finished, _) = run(view.into_tree(), &action).unwrap();
                     assert_eq!(finished.exit, Exit::Exited(code));
                 }
             });

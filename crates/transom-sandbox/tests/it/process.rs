@@ -336,3 +336,29 @@ fn privileged_nothing_is_made_in_a_host_directory() {
     );
     assert_eq!(std::fs::read_dir(host.path()).unwrap().count(), 1);
 }
+
+fn outlives_signals_to_init(world: &World) {
+    let script = "kill -TERM 1; kill -KILL 1; kill -INT 1; kill -STOP 1; sleep 0.1; exit 9";
+    assert_eq!(world.run(&["--writable", "w"], script).code(), Some(9));
+}
+
+#[test]
+fn privileged_signals_to_init() {
+    privileged!("run an action as root");
+    outlives_signals_to_init(&World::root());
+}
+
+#[test]
+fn signals_to_init() {
+    unprivileged(outlives_signals_to_init);
+}
+
+#[test]
+fn privileged_the_limit_on_open_files_is_the_actions_own() {
+    privileged!("mount a view");
+    let mut action = shell("ulimit -Sn");
+    action.open_files_limit = Some(123);
+    let view = view_for(&action, |_| {}).into_tree();
+    let (_, printed) = run(view, &action).unwrap();
+    assert_eq!(printed, "123\n");
+}

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use transom_test::privileged;
 
-use crate::world::World;
+use crate::world::{World, compile_with};
 
 /// Runs a line of shell in a pseudo-terminal, types `keys` when it has printed
 /// `ready`, and returns what it printed, and its exit code.
@@ -73,6 +73,53 @@ fn privileged_terminal() {
 fn terminal() {
     if let Some(world) = World::unprivileged() {
         be_the_callers(&world);
+    }
+}
+
+/// Types a character on its own terminal, in 64-bit code and as the 32-bit
+/// system call.
+const TYPIST: &str = r#"
+    #include <errno.h>
+    #include <stdio.h>
+    #include <string.h>
+    #include <sys/ioctl.h>
+    #include <unistd.h>
+    int main(void) {
+        char key = 'x';
+        printf("ready\n%s\n", ioctl(0, TIOCSTI, &key) ? strerror(errno) : "typed");
+    #ifdef __x86_64__
+        long result;
+        static char low_key = 'x';
+        __asm__ volatile("int $0x80" : "=a"(result)
+            : "a"(54), "b"(0), "c"(TIOCSTI), "d"((unsigned)(long)&low_key) : "memory");
+        printf("%s\n", result == 0 ? "typed" : strerror(-result));
+    #else
+        puts(strerror(EPERM));
+    #endif
+        return 0;
+    }
+"#;
+
+fn cannot_be_typed_on(world: &World) {
+    // Not relocated, so that 32 bits can name a variable.
+    let typist = compile_with(world, "typist", TYPIST, &["-static", "-no-pie"]);
+    let options = format!("typist={}", typist.display());
+    let line = world.runner_line(&["--file", &options], "/typist");
+    let (printed, code) = type_into(world, &line, b"");
+    let refused = "Operation not permitted\n".repeat(2);
+    assert_eq!((printed, code), (format!("ready\n{refused}"), Some(0)));
+}
+
+#[test]
+fn privileged_terminal_input() {
+    privileged!("run an action as root");
+    cannot_be_typed_on(&World::root());
+}
+
+#[test]
+fn terminal_input() {
+    if let Some(world) = World::unprivileged() {
+        cannot_be_typed_on(&world);
     }
 }
 

@@ -160,10 +160,16 @@ fn runner_path() -> PathBuf {
 
 /// Compiles a C program of this test suite.
 pub(crate) fn compile(world: &World, name: &str, source: &str) -> PathBuf {
+    compile_with(world, name, source, &[])
+}
+
+pub(crate) fn compile_with(world: &World, name: &str, source: &str, flags: &[&str]) -> PathBuf {
     let file = world.write(&format!("{name}.c"), source);
     let program = world.path().join(name);
     let compiled = Command::new("gcc")
-        .args(["-O1", "-w", "-o"])
+        .args(["-O1", "-w"])
+        .args(flags)
+        .arg("-o")
         .args([&program, &file])
         .status()
         .unwrap();

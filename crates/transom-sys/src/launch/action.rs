@@ -6,10 +6,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
 use rustix::thread::CapabilitySet;
 
 use super::wire::Report;
-use super::{Failure, Prepared, Step, exit};
+use super::{Failure, Prepared, Step, exit, terminal_guard};
 use crate::mount::last_errno;
 
 /// Runs scripts without a first line that names an interpreter.
@@ -67,13 +68,28 @@ fn prepare(prepared: &Prepared<'_>, gate: &OwnedFd) -> Result<(), Failure> {
             return Step::Files.check(Err(last_errno()));
         }
     }
+    if let Some(limit) = plan.open_files_limit {
+        Step::Files.check(limit_open_files(limit))?;
+    }
     Step::DropPrivileges.check(drop_privileges())?;
+    if plan.guard_terminal {
+        Step::GuardTerminal.check(terminal_guard::install())?;
+    }
     Step::WorkingDirectory.check(rustix::process::chdir(&*plan.working_directory))?;
     // Rust programs ignore SIGPIPE; what else is ignored was ignored by who
     // started us, and `execve` hands it on as always.
     reset_disposition(libc::SIGPIPE);
     unblock_signals();
     Ok(())
+}
+
+fn limit_open_files(limit: u64) -> Result<(), Errno> {
+    let now = rustix::process::getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: Some(limit),
+        ..now
+    };
+    rustix::process::setrlimit(Resource::Nofile, limit)
 }
 
 fn drop_privileges() -> Result<(), Errno> {

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags};
+use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags};
 use rustix::pipe::PipeFlags;
 use rustix::process::DumpableBehavior;
 
@@ -40,12 +40,12 @@ pub(super) fn run(prepared: &mut Prepared<'_>) -> ! {
 struct Started {
     action: libc::pid_t,
     from: Moment,
-    signals: OwnedFd,
+    children: OwnedFd,
     /// All descriptors init still needs, ascending.
     kept: [RawFd; KEPT_MAX],
 }
 
-/// The lifeline, the descriptors of an [`Orphan`], the signals.
+/// The lifeline, the descriptors of an [`Orphan`], the ends of children.
 const KEPT_MAX: usize = 2 + 1 + super::ORPHAN_NAMES_MAX;
 
 fn start(prepared: &mut Prepared<'_>) -> Result<Started, Failure> {
@@ -63,7 +63,7 @@ fn start(prepared: &mut Prepared<'_>) -> Result<Started, Failure> {
     }
     change_root(&plan.root)?;
     if let Some(directory) = &plan.proc_directory {
-        Step::AttachProc.check(mount::attach(&proc, directory))?;
+        Step::AttachProc.check(mount::attach(&proc, directory, c""))?;
     }
     if !plan.share_network {
         Step::Loopback.check(loopback::raise())?;
@@ -71,10 +71,10 @@ fn start(prepared: &mut Prepared<'_>) -> Result<Started, Failure> {
     if let Some(hostname) = &plan.hostname {
         Step::Hostname.check(rustix::system::sethostname(hostname.to_bytes()))?;
     }
-    let signals = Step::Watch.check(watch_signals())?;
+    let children = Step::Watch.check(watch_children())?;
     let action = start_action(prepared, &proc)?;
 
-    let mut kept = [signals.as_raw_fd(); KEPT_MAX];
+    let mut kept = [children.as_raw_fd(); KEPT_MAX];
     for (to, from) in kept.iter_mut().zip(&prepared.reaper_keeps) {
         *to = *from;
     }
@@ -82,7 +82,7 @@ fn start(prepared: &mut Prepared<'_>) -> Result<Started, Failure> {
     Ok(Started {
         action,
         from: Moment::now(),
-        signals,
+        children,
         kept,
     })
 }
@@ -90,13 +90,7 @@ fn start(prepared: &mut Prepared<'_>) -> Result<Started, Failure> {
 fn change_root(root: &OwnedFd) -> Result<(), Failure> {
     // On top of the old root: no directory is needed to mount on, and the
     // lookup of "/" still leads below it.
-    Step::AttachRoot.check(rustix::mount::move_mount(
-        root,
-        c"",
-        CWD,
-        c"/",
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-    ))?;
+    Step::AttachRoot.check(mount::attach(root, CWD, c"/"))?;
     Step::ChangeRoot.check(rustix::process::fchdir(root))?;
     // The old root ends up mounted on the new one, at the same place ...
     Step::ChangeRoot.check(rustix::process::pivot_root(c".", c"."))?;
@@ -105,9 +99,11 @@ fn change_root(root: &OwnedFd) -> Result<(), Failure> {
     Step::DetachOldRoot.check(rustix::process::chdir(c"/"))
 }
 
-/// A descriptor that becomes readable when a child ends or somebody asks init
-/// to stop. All signals are blocked since before init was cloned.
-fn watch_signals() -> Result<OwnedFd, Errno> {
+/// A descriptor that becomes readable when a child ends.
+///
+/// All signals are blocked since before init was cloned, and stay so: one that
+/// is sent to our whole process group is the action's to handle.
+fn watch_children() -> Result<OwnedFd, Errno> {
     // An ignored SIGCHLD, inherited, would reap children before we see them.
     action::reset_disposition(libc::SIGCHLD);
     let mut set = MaybeUninit::uninit();
@@ -116,7 +112,6 @@ fn watch_signals() -> Result<OwnedFd, Errno> {
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), libc::SIGCHLD);
-        libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
         let file = libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
         if file < 0 {
             return Err(mount::last_errno());
@@ -145,8 +140,27 @@ fn start_action(prepared: &mut Prepared<'_>, proc: &OwnedFd) -> Result<libc::pid
     Step::MapIdentities.check(rustix::process::set_dumpable_behavior(
         DumpableBehavior::NotDumpable,
     ))?;
+    pass_on_pending_signals(pid);
     Step::CloneAction.check(rustix::io::write(&opener, &[1]))?;
     Ok(pid)
+}
+
+/// Gives the action the signals that the process group got before the action
+/// was in it. It still blocks them all, so one that it did get stays one.
+fn pass_on_pending_signals(action: libc::pid_t) {
+    let mut pending = MaybeUninit::uninit();
+    // SAFETY: an empty set is valid; the kernel then fills it.
+    let pending = unsafe {
+        libc::sigemptyset(pending.as_mut_ptr());
+        libc::sigpending(pending.as_mut_ptr());
+        pending.assume_init()
+    };
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // SAFETY: the set is initialised.
+        if unsafe { libc::sigismember(&raw const pending, signal) } == 1 {
+            send_signal(action, signal);
+        }
+    }
 }
 
 /// Writes `map` to `PID` + `file` below `proc`; `file` begins with a slash and
@@ -183,7 +197,7 @@ fn live(prepared: &Prepared<'_>, started: &Started) -> ! {
     loop {
         let mut files = [
             PollFd::new(&prepared.lifeline, PollFlags::IN),
-            PollFd::new(&started.signals, PollFlags::IN),
+            PollFd::new(&started.children, PollFlags::IN),
         ];
         // Signals are blocked, so only a lack of memory can end this early.
         _ = rustix::event::poll(&mut files, None);
@@ -193,9 +207,7 @@ fn live(prepared: &Prepared<'_>, started: &Started) -> ! {
             Ok(None) => abandon(prepared.plan.remove_if_orphaned.as_ref()),
             Err(_) => {}
         }
-        if told_to_stop(&started.signals) {
-            abandon(prepared.plan.remove_if_orphaned.as_ref());
-        }
+        drain(&started.children);
         for _ in 0..REAPED_AT_ONCE_MAX {
             match reap(libc::WNOHANG) {
                 Some((pid, status, usage)) if pid == started.action => {
@@ -275,14 +287,8 @@ fn microseconds(time: libc::timeval) -> u64 {
         .wrapping_add(time.tv_usec.cast_unsigned())
 }
 
-/// Empties the signal descriptor and says whether SIGTERM was in it.
-fn told_to_stop(signals: &OwnedFd) -> bool {
+/// Empties the signal descriptor.
+fn drain(signals: &OwnedFd) {
     let mut record = [0_u8; size_of::<libc::signalfd_siginfo>()];
-    let mut stop = false;
-    while rustix::io::read(signals, &mut record).is_ok_and(|read| read > 0) {
-        // `ssi_signo` is the first field.
-        stop |= record.first_chunk().copied().map(u32::from_ne_bytes)
-            == Some(libc::SIGTERM.cast_unsigned());
-    }
-    stop
+    while rustix::io::read(signals, &mut record).is_ok_and(|read| read > 0) {}
 }

@@ -1,7 +1,7 @@
 //! The `/proc` of the new pid namespace.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::CWD;
 use rustix::io::Errno;
@@ -55,7 +55,7 @@ pub(super) fn mask(proc: &OwnedFd) -> Result<(), Errno> {
         };
         let read_only = Change::private(MountAttrFlags::MOUNT_ATTR_RDONLY);
         mount::change(&part, Reach::Mount, read_only)?;
-        cover(proc, name, &part)?;
+        mount::attach(&part, proc, name)?;
     }
     for name in EMPTY {
         if existing(rustix::fs::accessat(
@@ -67,20 +67,10 @@ pub(super) fn mask(proc: &OwnedFd) -> Result<(), Errno> {
         .is_some()
         {
             let null = mount::clone(CWD, c"/dev/null", Reach::Mount)?;
-            cover(proc, name, &null)?;
+            mount::attach(&null, proc, name)?;
         }
     }
     Ok(())
-}
-
-fn cover(proc: &OwnedFd, name: &CStr, mount: &OwnedFd) -> Result<(), Errno> {
-    rustix::mount::move_mount(
-        mount,
-        c"",
-        proc.as_fd(),
-        name,
-        rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-    )
 }
 
 fn existing<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {

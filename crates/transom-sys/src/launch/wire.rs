@@ -63,6 +63,8 @@ steps! {
     Files,
     /// Giving up privileges.
     DropPrivileges,
+    /// Keeping the action from typing on our terminal.
+    GuardTerminal,
     /// Entering the working directory.
     WorkingDirectory,
     /// Executing the program: no candidate exists (`ENOENT`), or the one found
