@@ -206,9 +206,7 @@ fn without_a_descriptor_a_replaced_file_is_refused() {
 
 #[test]
 fn a_host_that_refuses_to_look_again_is_no_deletion() {
-    if transom_test::is_root() {
-        transom_test::skip!("root may look anywhere");
-    }
+    transom_test::unprivileged!();
     let fixture = Fixture::without_descriptors();
     let source = fixture.write("d/f", "text");
     let view = fixture.view(vec![file("f", &source)]);

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use transom_projection::{HostRoot, Projection, ProjectionOptions, Tree, ViewOptions};
-use transom_test::is_root;
 
 use crate::client::Client;
 use crate::fixture::{Fixture, directory, file, link, whole};
@@ -92,9 +91,7 @@ fn every_bad_source_is_named_with_its_line() {
 
 #[test]
 fn an_unreadable_source_is_refused_early() {
-    if is_root() {
-        transom_test::skip!("root may read every file");
-    }
+    transom_test::unprivileged!();
     let fixture = Fixture::new();
     let secret = fixture.write("secret", "");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();

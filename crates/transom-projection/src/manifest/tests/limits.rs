@@ -1,9 +1,7 @@
 //! Limits, at the value that is allowed and at the next.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::{parse, parse_with};
 use crate::manifest::{BYTES_MAX, Document, INPUTS_MAX, Manifest, OUTPUTS_MAX, STRING_BYTES_MAX};
@@ -125,61 +123,6 @@ fn nesting_is_no_danger() {
     assert!(error.contains("must be an object, not an array"), "{error}");
 }
 
-/// Prints how long parsing takes. Run by hand, in release:
-/// `cargo test --release -p transom-projection parsing_speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "measures; asserts nothing"]
-fn parsing_speed() {
-    for count in [20_000, INPUTS_MAX] {
-        let text = manifest_of_files(count);
-        let list: String = (0..count)
-            .map(|number| path_of_file(number) + "\n")
-            .collect();
-        let with_list = r#"{"version": 1, "inputs": [{"file_list": "list", "under": "work"}]}"#;
-        let with_depfile = r#"{"version": 1, "inputs": [{"depfile": "list.d", "under": "work"}]}"#;
-        let depfile = format!("main.o: {}\n", list.trim_end().replace('\n', " \\\n "));
-        let files = [("/base/list", list.as_str()), ("/base/list.d", &depfile)];
-        for (form, text) in [
-            ("json", &*text),
-            ("file list", with_list),
-            ("depfile", with_depfile),
-        ] {
-            let times = (0..7).map(|_| {
-                let start = Instant::now();
-                let manifest = parse_with(text, &files).unwrap();
-                let time = start.elapsed();
-                assert_eq!(manifest.inputs.len(), count);
-                time
-            });
-            let mut times: Vec<_> = times.collect();
-            times.sort();
-            println!(
-                "{count} inputs as {form}: minimum {:.1?}, median {:.1?}",
-                times[0], times[3]
-            );
-        }
-    }
-}
-
 fn list_of(count: usize) -> String {
     (1..=count).map(|number| format!("{number}\n")).collect()
-}
-
-fn manifest_of_files(count: usize) -> String {
-    let mut text = String::from("{\"version\": 1, \"inputs\": [");
-    for number in 0..count {
-        let path = path_of_file(number);
-        let comma = if number == 0 { "" } else { "," };
-        write!(
-            text,
-            "{comma}\n{{\"name\": \"work/{path}\", \"file\": \"{path}\"}}"
-        )
-        .unwrap();
-    }
-    text.push_str("\n]}");
-    text
-}
-
-fn path_of_file(number: usize) -> String {
-    format!("source/directory{}/file{number}.c", number / 100)
 }
