@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use transom_projection::manifest::{
     self, ActionSection, Document, Environment, Inherit, NamedPath, RootBase, Separator, TmpKind,
-    parse_file_list,
 };
 use transom_projection::{Declaration, Manifest, Mapping, Origin, ViewPath};
 use transom_sandbox::{Action, Base, Network, Output, OutputKind, Tmp};
@@ -227,9 +226,7 @@ impl Flags<'_> {
         {
             let (label, bytes) = read_flagged(path)?;
             let document = self.document(&label, &bytes);
-            for declaration in parse_file_list(&document, separator, self.under) {
-                inputs.push(declaration?);
-            }
+            manifest::add_file_list(&document, separator, self.under, inputs)?;
         }
         let depfiles = flags
             .depfile
