@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 
 use transom_test::privileged;
 
@@ -77,7 +78,11 @@ fn the_attacks_work_where_nothing_defends() {
     let attack = compile(&world, "attack", ATTACK);
     let victim = world.write("victim", "x\n");
     let mut outside = world.command(attack.to_str().unwrap());
-    let output = outside.arg(victim).output().unwrap();
+    let output = outside.arg(&victim).output().unwrap();
+    // What root made immutable cannot be removed with the directory.
+    for path in [&victim, world.path()] {
+        Command::new("chattr").arg("-i").arg(path).output().unwrap();
+    }
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     for attack in ["open for both", "truncate", "chmod", "utimensat", "unlink"] {
         assert!(
