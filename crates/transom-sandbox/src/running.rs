@@ -180,7 +180,6 @@ fn describe(step: Step) -> &'static str {
         Step::MaskProc => "making parts of /proc read-only",
         Step::AttachProc => "mounting /proc",
         Step::Loopback => "raising the loopback interface",
-        Step::Hostname => "setting the host name",
         Step::Watch => "watching for signals",
         Step::CloneAction => "making the action's process and its user namespace",
         Step::MapIdentities => "mapping user and group ids",

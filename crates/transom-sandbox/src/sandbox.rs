@@ -70,7 +70,6 @@ impl Sandbox {
             mask_proc: identity.maps_initial_root,
             guard_terminal: terminal_can_be_typed_on(),
             share_network: action.network == Network::Host,
-            hostname: None,
             uid_map: identity.uid_map,
             gid_map: identity.gid_map,
             files: planned_files(stdio),

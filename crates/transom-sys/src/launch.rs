@@ -72,8 +72,6 @@ pub struct Plan {
     /// Whether the action shares our network namespace; otherwise it gets an
     /// empty one with a loopback interface.
     pub share_network: bool,
-    /// Host name in the new UTS namespace; `None` keeps ours.
-    pub hostname: Option<CString>,
     /// Lines of `/proc/PID/uid_map` for the action.
     pub uid_map: Vec<u8>,
     /// Lines of `/proc/PID/gid_map` for the action.

@@ -68,9 +68,6 @@ fn start(prepared: &mut Prepared<'_>) -> Result<Started, Failure> {
     if !plan.share_network {
         Step::Loopback.check(loopback::raise())?;
     }
-    if let Some(hostname) = &plan.hostname {
-        Step::Hostname.check(rustix::system::sethostname(hostname.to_bytes()))?;
-    }
     let children = Step::Watch.check(watch_children())?;
     let action = start_action(prepared, &proc)?;
 

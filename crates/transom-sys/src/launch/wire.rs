@@ -51,8 +51,6 @@ steps! {
     AttachProc,
     /// Raising the loopback interface.
     Loopback,
-    /// Setting the host name.
-    Hostname,
     /// Preparing to watch signals and children.
     Watch,
     /// Making the action's process and its user namespace.
