@@ -63,7 +63,8 @@ fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
     let Declared { inputs, mut action } = Declared::from_arguments(arguments)?;
     let held_signals = HeldSignals::hold()?;
     let privilege = obtain_privilege()?;
-    raise_descriptor_limit();
+    // The action gets the limit we were given, not the one we need.
+    action.open_files_limit = raise_descriptor_limit();
 
     let mut tree = Tree::build(inputs)?;
     let needed = Origin {
@@ -201,16 +202,16 @@ fn obtain_privilege() -> anyhow::Result<Privilege> {
 }
 
 /// Every pinned file takes a descriptor. Failing to get more is no error: the
-/// files beyond the limit are pinned by their stamp.
-fn raise_descriptor_limit() {
+/// files beyond the limit are pinned by their stamp. Returns the limit that was
+/// in force, `None` if there was none.
+fn raise_descriptor_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            ..limit
-        },
-    );
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
+    limit.current
 }
 
 /// In a user namespace only our own user and group can be shown as owners.
