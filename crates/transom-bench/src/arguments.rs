@@ -6,10 +6,28 @@ use std::path::PathBuf;
 /// round that is not counted. See docs/performance.md for what the figures
 /// contain. Needs root.
 #[derive(Debug, clap::Parser)]
-#[command(name = "transom-bench")]
+#[command(name = "transom-bench", args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) measure: MeasureArguments,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Play a script, as the client that is measured, and report as JSON.
+    #[command(hide = true)]
+    Read(ReadArguments),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReadArguments {
+    /// What to read, as JSON.
+    pub(crate) script: PathBuf,
+    /// The root of the view, or those of the volumes.
+    #[arg(required = true)]
+    pub(crate) roots: Vec<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -17,6 +35,10 @@ pub(crate) struct MeasureArguments {
     /// Measure only these; all by default.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Part>,
+    /// Measure only arms whose names contain this, and the native ones. Can be
+    /// given several times.
+    #[arg(long = "arm", value_name = "TEXT")]
+    pub(crate) arms: Vec<String>,
     /// How often each arm is measured.
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
@@ -27,6 +49,10 @@ pub(crate) struct MeasureArguments {
     /// Let the scheduler choose processors.
     #[arg(long)]
     pub(crate) no_pin: bool,
+    /// Run before everything else on the processor, so that other programs do
+    /// not disturb the figures.
+    #[arg(long)]
+    pub(crate) realtime: bool,
     /// Count FUSE requests by the kernel's trace too, in one more round, which
     /// is not timed.
     #[arg(long)]
@@ -34,6 +60,9 @@ pub(crate) struct MeasureArguments {
     /// The `sandboxfs` program. [default: the one in PATH]
     #[arg(long, value_name = "PATH")]
     pub(crate) sandboxfs: Option<PathBuf>,
+    /// The `transom` program. [default: the one beside this program]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) transom: Option<PathBuf>,
     /// Print JSON instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
@@ -49,6 +78,8 @@ pub(crate) enum Part {
     Seed,
     /// 20,000 files, of which 300 are read, and 3,000 failed look-ups.
     Large,
+    /// Manifests of 20,000 and of a million entries, which are parsed.
+    Manifest,
 }
 
 impl MeasureArguments {

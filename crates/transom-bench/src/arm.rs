@@ -8,9 +8,15 @@ use serde::Serialize;
 
 use crate::client::{Roots, Script, Totals, now};
 
+/// The arm that most are compared with: the host files themselves.
+pub(crate) const NATIVE: &str = "native";
+
 /// One way to give an action its inputs, and to have it read them.
 pub(crate) trait Arm {
     fn name(&self) -> &'static str;
+
+    /// The name of the arm that this one is compared with.
+    fn base(&self) -> &'static str;
 
     /// What is inside the three times, for the reader of the figures.
     fn about(&self) -> About;
@@ -56,6 +62,9 @@ pub(crate) trait Mechanism {
     const NAME: &'static str;
     const ABOUT: About;
 
+    /// Makes what only a benchmark needs once per round. Not measured.
+    fn prepare(&mut self) {}
+
     /// Makes the inputs reachable.
     fn set_up(&mut self) -> Result<Roots>;
 
@@ -73,11 +82,16 @@ impl<M: Mechanism> Arm for M {
         M::NAME
     }
 
+    fn base(&self) -> &'static str {
+        NATIVE
+    }
+
     fn about(&self) -> About {
         M::ABOUT
     }
 
     fn round(&mut self, script: &Script) -> Result<Sample> {
+        self.prepare();
         let began = now();
         let roots = self.set_up().context("set-up")?;
         let report = script.play(&roots).context("run")?;

@@ -7,8 +7,10 @@
 //! relative to the root of the view, so that a long host path above the view
 //! costs no arm anything.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -48,7 +50,7 @@ pub(crate) enum StepKind {
 pub(crate) enum Roots {
     /// All below one directory.
     View(OwnedFd),
-    /// Each on its own volume: the host's files themselves.
+    /// Each below the root of its volume: the host's files themselves.
     Volumes(Vec<OwnedFd>),
 }
 
@@ -108,6 +110,20 @@ impl Script {
 }
 
 impl Roots {
+    /// Opens the root of a view, or the roots of several volumes.
+    pub(crate) fn open(paths: &[PathBuf]) -> Result<Self> {
+        let open = |path: &PathBuf| {
+            let root = File::open(path).with_context(|| path.display().to_string())?;
+            Ok(OwnedFd::from(root))
+        };
+        match paths {
+            [view] => Ok(Self::View(open(view)?)),
+            volumes => Ok(Self::Volumes(
+                volumes.iter().map(open).collect::<Result<_>>()?,
+            )),
+        }
+    }
+
     fn root_of(&self, volume: usize) -> Result<&OwnedFd> {
         match self {
             Self::View(root) => Ok(root),
@@ -153,7 +169,7 @@ fn probe(root: &OwnedFd, name: &str, totals: &mut Totals) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
 
     use super::*;
 
@@ -173,7 +189,7 @@ mod tests {
         let directory = transom_test::temp_dir().unwrap();
         let file = directory.path().join("file");
         fs::write(&file, vec![7; READ_BYTES_MAX + 1]).unwrap();
-        let root = || Roots::View(File::open(directory.path()).unwrap().into());
+        let root = || Roots::open(&[directory.path().to_owned()]).unwrap();
 
         let script = script(&[(StepKind::Read, "file"), (StepKind::Absent, "other")]);
         let report = script.play(&root()).unwrap();
@@ -191,7 +207,7 @@ mod tests {
     fn a_name_that_should_be_absent_is_an_error() {
         let directory = transom_test::temp_dir().unwrap();
         fs::write(directory.path().join("there"), "").unwrap();
-        let root = Roots::View(File::open(directory.path()).unwrap().into());
+        let root = Roots::open(&[directory.path().to_owned()]).unwrap();
         let error = script(&[(StepKind::Absent, "there")])
             .play(&root)
             .unwrap_err();

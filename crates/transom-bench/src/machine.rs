@@ -2,6 +2,7 @@ use std::fs;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 
@@ -11,6 +12,8 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     pub(crate) processor: String,
     pub(crate) processors: usize,
+    /// How many files a process may keep open.
+    pub(crate) descriptors: usize,
     /// The processor that everything ran on, if it was confined to one.
     pub(crate) pinned_to: Option<usize>,
     /// Runnable tasks, averaged over a minute, before the first round.
@@ -28,6 +31,7 @@ impl Machine {
             kernel: format!("Linux {release} {machine}"),
             processor: processor_model(),
             processors: thread::available_parallelism().map_or(1, usize::from),
+            descriptors: 0,
             pinned_to: None,
             load_before: load(),
             load_after: String::new(),
@@ -55,6 +59,29 @@ pub(crate) fn pin(wish: Option<usize>) -> Result<usize> {
     sched_setaffinity(None, &only)?;
     Ok(cpu)
 }
+
+/// Lets this process, and what it starts, keep as many files open as systemd
+/// lets every service, or as many as it may: an engine keeps each input open.
+/// Returns how many.
+pub(crate) fn raise_descriptor_limit() -> Result<usize> {
+    let wish = Rlimit {
+        current: Some(SERVICE_DESCRIPTORS),
+        maximum: Some(SERVICE_DESCRIPTORS),
+    };
+    if setrlimit(Resource::Nofile, wish).is_err() {
+        let limit = getrlimit(Resource::Nofile);
+        let raised = Rlimit {
+            current: limit.maximum,
+            ..limit
+        };
+        setrlimit(Resource::Nofile, raised)?;
+    }
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    Ok(usize::try_from(limit)?)
+}
+
+/// The hard limit of systemd's services.
+const SERVICE_DESCRIPTORS: u64 = 524_288;
 
 fn processor_model() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

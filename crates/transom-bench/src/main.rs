@@ -10,6 +10,8 @@ mod arm;
 mod arms;
 mod client;
 mod machine;
+mod manifest_parsing;
+mod manifests;
 mod report;
 mod rounds;
 mod statistics;
@@ -17,15 +19,18 @@ mod volumes;
 mod workload;
 
 use std::env;
-use std::io::{Write, stdout};
+use std::ffi::OsString;
+use std::fs;
+use std::io::{Write, stderr, stdout};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
-use crate::arguments::{Arguments, MeasureArguments, Part};
-use crate::arms::{Arms, Programs};
+use crate::arguments::{Arguments, MeasureArguments, Part, ReadArguments};
+use crate::arms::{Arms, Choice};
+use crate::client::{Roots, Script};
 use crate::machine::Machine;
 use crate::report::Report;
 use crate::rounds::Rounds;
@@ -33,9 +38,12 @@ use crate::volumes::Volumes;
 use crate::workload::Workload;
 
 fn main() -> Result<()> {
-    let Arguments { measure } = Arguments::parse();
+    let Arguments { measure, command } = Arguments::parse();
+    if let Some(arguments::Command::Read(arguments)) = command {
+        return read(&arguments);
+    }
     if !measure.in_private_namespace {
-        return enter_private_namespace();
+        return start_over(&measure);
     }
     let report = run(&measure)?;
     let text = if measure.json {
@@ -46,17 +54,27 @@ fn main() -> Result<()> {
     Ok(stdout().write_all(text.as_bytes())?)
 }
 
+/// What a program that is measured as a whole does.
+fn read(arguments: &ReadArguments) -> Result<()> {
+    let script: Script = serde_json::from_slice(&fs::read(&arguments.script)?)?;
+    let report = script.play(&Roots::open(&arguments.roots)?)?;
+    Ok(serde_json::to_writer(stdout(), &report)?)
+}
+
 /// Starts over in a mount namespace of our own, with which all mounts vanish,
 /// however we end.
-fn enter_private_namespace() -> Result<()> {
+fn start_over(arguments: &MeasureArguments) -> Result<()> {
     ensure!(transom_test::is_root(), "needs root, to mount");
-    let error = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "--"])
-        .arg(env::current_exe()?)
-        .arg("--in-private-namespace")
-        .args(env::args_os().skip(1))
-        .exec();
-    Err(error).context("unshare, of the Debian package util-linux")
+    let mut words: Vec<OsString> = Vec::new();
+    if arguments.realtime {
+        words.extend(["chrt", "--rr", "1"].map(OsString::from));
+    }
+    words.extend(["unshare", "--mount", "--propagation", "private", "--"].map(OsString::from));
+    words.push(env::current_exe()?.into());
+    words.push("--in-private-namespace".into());
+    words.extend(env::args_os().skip(1));
+    let error = Command::new(&words[0]).args(&words[1..]).exec();
+    Err(error).context("chrt and unshare are in the Debian package util-linux")
 }
 
 fn run(arguments: &MeasureArguments) -> Result<Report> {
@@ -64,8 +82,11 @@ fn run(arguments: &MeasureArguments) -> Result<Report> {
     if !arguments.no_pin {
         machine.pinned_to = Some(machine::pin(arguments.cpu)?);
     }
-    let programs = Programs {
+    machine.descriptors = machine::raise_descriptor_limit()?;
+    let choice = Choice {
+        names: arguments.arms.clone(),
         sandboxfs: arguments.sandboxfs.clone(),
+        transom: arguments.transom.clone(),
     };
     let rounds = Rounds {
         count: arguments.rounds,
@@ -77,12 +98,29 @@ fn run(arguments: &MeasureArguments) -> Result<Report> {
     for (part, make) in PARTS {
         if arguments.wants(part) {
             let workload = make(&volumes)?;
-            let arms = Arms::new(&workload, &volumes, &programs)?;
-            workloads.push(rounds.measure(&workload, arms, &mut |_| ())?);
+            let arms = Arms::new(&workload, &volumes, &choice, machine.descriptors)?;
+            let mut progress = |round| {
+                let _ = writeln!(
+                    stderr(),
+                    "{}: round {round} of {}",
+                    workload.name,
+                    rounds.count
+                );
+            };
+            workloads.push(rounds.measure(&workload, arms, &mut progress)?);
         }
     }
+    let manifests = if arguments.wants(Part::Manifest) {
+        manifest_parsing::measure(arguments.rounds)?
+    } else {
+        Vec::new()
+    };
     machine.note_end();
-    Ok(Report { machine, workloads })
+    Ok(Report {
+        machine,
+        workloads,
+        manifests,
+    })
 }
 
 type MakeWorkload = fn(&Volumes) -> Result<Workload>;

@@ -2,11 +2,14 @@
 
 mod table;
 
+use std::collections::HashMap;
+
 use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::arm::{About, Arm, Requests, Sample};
 use crate::machine::Machine;
+use crate::manifest_parsing::ManifestReport;
 use crate::statistics::Spread;
 use crate::workload::Workload;
 
@@ -15,9 +18,10 @@ use crate::workload::Workload;
 pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) workloads: Vec<WorkloadReport>,
+    pub(crate) manifests: Vec<ManifestReport>,
 }
 
-/// One workload. The first arm is native.
+/// One workload.
 #[derive(Debug, Serialize)]
 pub(crate) struct WorkloadReport {
     name: &'static str,
@@ -36,9 +40,12 @@ pub(crate) struct ArmReport {
     run: Spread,
     tear_down: Spread,
     total: Spread,
-    /// Times native; minimum to minimum, median to median.
-    run_to_native: Option<Spread>,
-    total_to_native: Option<Spread>,
+    /// The arm that this one is compared with, which is itself for native.
+    base: &'static str,
+    /// How many times as long as the base takes: minimum to minimum, median
+    /// to median.
+    run_ratio: Option<Spread>,
+    total_ratio: Option<Spread>,
     /// By our own counters, in the last round, from set-up to tear-down.
     requests: Option<Requests>,
     /// By the kernel's trace of all FUSE connections of the machine, in a
@@ -68,10 +75,12 @@ impl WorkloadReport {
         mut arms: Vec<ArmReport>,
         missing: Vec<String>,
     ) -> Self {
-        if let [native, others @ ..] = &mut arms[..] {
-            for arm in others {
-                arm.run_to_native = Some(arm.run.ratio_to(native.run));
-                arm.total_to_native = Some(arm.total.ratio_to(native.total));
+        let times = |arm: &ArmReport| (arm.name, (arm.run, arm.total));
+        let bases: HashMap<_, _> = arms.iter().map(times).collect();
+        for arm in arms.iter_mut().filter(|arm| arm.name != arm.base) {
+            if let Some((run, total)) = bases.get(arm.base) {
+                arm.run_ratio = Some(arm.run.ratio_to(*run));
+                arm.total_ratio = Some(arm.total.ratio_to(*total));
             }
         }
         Self {
@@ -96,8 +105,9 @@ impl ArmReport {
             run: spread(|sample| sample.run)?,
             tear_down: spread(|sample| sample.tear_down)?,
             total: spread(Sample::total)?,
-            run_to_native: None,
-            total_to_native: None,
+            base: arm.base(),
+            run_ratio: None,
+            total_ratio: None,
             requests: last.requests.clone(),
             kernel_requests: None,
         })

@@ -1,9 +1,8 @@
-use std::fs::File;
 use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::arm::{About, Mechanism};
+use crate::arm::{About, Mechanism, NATIVE};
 use crate::client::Roots;
 use crate::workload::Workload;
 
@@ -23,7 +22,7 @@ impl Native {
 }
 
 impl Mechanism for Native {
-    const NAME: &'static str = "native";
+    const NAME: &'static str = NATIVE;
     const ABOUT: About = About {
         before: "nothing",
         set_up: "the roots of the volumes are opened",
@@ -31,9 +30,7 @@ impl Mechanism for Native {
     };
 
     fn set_up(&mut self) -> Result<Roots> {
-        let open = |path: &PathBuf| Ok(File::open(path)?.into());
-        let volumes: Result<_> = self.volumes.iter().map(open).collect();
-        Ok(Roots::Volumes(volumes?))
+        Roots::open(&self.volumes)
     }
 
     fn tear_down(&mut self) -> Result<()> {

@@ -6,12 +6,13 @@ use comfy_table::{CellAlignment, Table};
 use super::{ArmReport, Report, WorkloadReport};
 use crate::arm::Requests;
 use crate::machine::Machine;
+use crate::manifest_parsing::ManifestReport;
 use crate::statistics::Spread;
 
 const LEGEND: &str = "\
-Times in milliseconds, minimum / median. Ratios to native, minimum to minimum /
-median to median. Requests by our own counters, from set-up to tear-down; READ
-is what passthrough saves.
+Times in milliseconds, minimum / median. Ratios to native, and of programs to
+the native program, minimum to minimum / median to median. Requests by our own
+counters, from set-up to tear-down; READ is what passthrough saves.
 ";
 
 pub(super) fn text(report: &Report) -> String {
@@ -19,6 +20,10 @@ pub(super) fn text(report: &Report) -> String {
     for each in &report.workloads {
         text.push('\n');
         text.push_str(&workload(each));
+    }
+    if !report.manifests.is_empty() {
+        text.push('\n');
+        text.push_str(&manifests(&report.manifests));
     }
     text.push('\n');
     text.push_str(LEGEND);
@@ -31,18 +36,41 @@ fn machine(machine: &Machine) -> String {
         |cpu| format!("all on processor {cpu}"),
     );
     format!(
-        "{}, {} x {}, {pinned}, load {} before and {} after\n",
+        "{}, {} x {}, {pinned}, {} descriptors, load {} before and {} after\n",
         machine.kernel,
         machine.processors,
         machine.processor,
+        machine.descriptors,
         machine.load_before,
         machine.load_after
     )
 }
 
-fn workload(workload: &WorkloadReport) -> String {
+fn manifests(manifests: &[ManifestReport]) -> String {
+    let mut table = new_table(&["manifest", "MiB", "parse", "tree of names"]);
+    for manifest in manifests {
+        table.add_row([
+            format!("{} entries", manifest.entries),
+            format!("{:.1}", manifest.bytes as f64 / f64::from(1 << 20)),
+            milliseconds(manifest.parse),
+            milliseconds(manifest.build),
+        ]);
+    }
+    format!("{table}\n")
+}
+
+/// With the first column of words and the others of numbers.
+fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header([
+    table.load_style(ASCII_MARKDOWN).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn workload(workload: &WorkloadReport) -> String {
+    let mut table = new_table(&[
         "arm",
         "set-up",
         "run",
@@ -53,9 +81,6 @@ fn workload(workload: &WorkloadReport) -> String {
         "READ",
         "requests",
     ]);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
     for arm in &workload.arms {
         table.add_row(row(arm));
     }
@@ -81,8 +106,8 @@ fn row(arm: &ArmReport) -> [String; 9] {
         milliseconds(arm.run),
         milliseconds(arm.tear_down),
         milliseconds(arm.total),
-        ratio(arm.run_to_native),
-        ratio(arm.total_to_native),
+        ratio(arm.run_ratio),
+        ratio(arm.total_ratio),
         count(arm.requests.as_ref().map(read)),
         count(arm.requests.as_ref().map(all)),
     ]
