@@ -53,7 +53,7 @@ pub use shared::OwnerMap;
 pub use stamp::Stamp;
 pub use trace::TraceReport;
 pub use tree::{ENTRIES_MAX, Tree, TreeError};
-pub use update::{CHANGES_MAX, Change, UpdateError};
+pub use update::{CHANGES_MAX, Change, Update, UpdateError};
 pub use verify::ChangedInput;
 pub use version::{OnChange, StaleVersion, Version, VersionState};
 pub use view::{InvalidViewId, View, ViewId, ViewOptions, ViewStatistics, WalkEntry};

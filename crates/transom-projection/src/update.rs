@@ -6,11 +6,21 @@
 //! change turns out to be impossible. Requests see the tree before or after,
 //! never between.
 //!
-//! What the kernel remembers of changed names has to be forgotten. One name
-//! can be dropped alone. Several cannot be dropped at once, and a process that
-//! runs meanwhile could see half of a batch; so a batch starts a new epoch,
-//! after which the kernel asks again for every name it uses, and finds those
-//! unchanged that did not change.
+//! But the kernel remembers answers, and can be made to forget them only one
+//! name at a time; a process that runs meanwhile would see half of a batch.
+//! (A new epoch of the connection makes it forget all names at once. But it
+//! also takes away whatever is mounted on a forgotten name, such as `/dev` and
+//! the directories of outputs.) So the names are forgotten *before* anything
+//! changes:
+//!
+//! 1. [`View::prepare`] edits the tree to see whether that is possible and which
+//!    names it concerns, and takes the edits back. From here on the view is
+//!    *unsettled*: its answers are the old ones, but may not be remembered.
+//! 2. Whoever serves the view makes the kernel forget the
+//!    [names](Update::names). A lookup under way ends first, since the kernel
+//!    waits for it; so now no changed name is remembered anywhere.
+//! 3. [`Update::apply`] edits the tree for good. Everybody asks, and everybody
+//!    is answered from the new tree.
 //!
 //! Whatever stands for something else than before is a new item with a new
 //! number. A directory that stays keeps its number, and with it everything the
@@ -20,13 +30,14 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::MutexGuard;
 
-use transom_module::{Invalidation, ItemKind};
+use transom_module::{Invalidation, ItemId, ItemKind};
 
 use crate::errors::Collected;
 use crate::host::{HostCursor, HostFile};
 use crate::pin::{Expected, Pinner, open_source};
-use crate::sync::write;
+use crate::sync::{lock, write};
 use crate::tree::{EditError, Kind, Log, NodeId};
 use crate::view::State;
 use crate::{Declaration, Errors, Mapping, Origin, PinError, Tree, TreeError, View, ViewPath};
@@ -86,46 +97,85 @@ pub enum UpdateError {
     },
 }
 
+/// A batch of changes that is possible, and waits to be applied. Another one
+/// waits until this is applied or dropped.
+#[derive(Debug)]
+pub struct Update<'v> {
+    view: &'v View,
+    changes: Vec<(Change, Option<HostFile>)>,
+    names: Vec<Invalidation>,
+    _turn: MutexGuard<'v, ()>,
+}
+
 impl View {
-    /// Applies a batch of changes in order, and returns what has to be passed
-    /// to the transport that serves the view.
-    pub fn update(&self, changes: Vec<Change>) -> Result<Vec<Invalidation>, UpdateError> {
+    /// Checks a batch of changes, to be applied in order.
+    pub fn prepare(&self, changes: Vec<Change>) -> Result<Update<'_>, UpdateError> {
         if changes.len() > CHANGES_MAX {
             return Err(UpdateError::TooManyChanges);
         }
-        if changes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let is_batch = changes.len() > 1;
         let opened = open_sources(&self.pinner, &changes).map_err(UpdateError::Pin)?;
+        let changes: Vec<_> = changes.into_iter().zip(opened).collect();
+        let turn = lock(&self.steering);
         let mut state = write(&self.state);
-        let epoch = NonZeroU32::MIN.saturating_add(state.epoch);
         let mut log = Log::default();
-        let mut files = HashMap::new();
-        let edited = changes
-            .into_iter()
-            .zip(opened)
-            .try_for_each(|(change, file)| {
-                if let Some(node) = state.tree.apply(change, file.as_ref(), epoch, &mut log)?
-                    && let Some(file) = file
-                {
-                    files.insert(node, file);
-                }
-                Ok(())
-            })
-            .and_then(|()| {
-                state
-                    .tree
-                    .check_edited_symlinks(&log)
-                    .map_err(UpdateError::Tree)
-            });
-        if let Err(error) = edited {
-            state.tree.undo(log);
-            return Err(error);
+        let edited = state.edit(&changes, &mut log);
+        let names = edited.map(|_| state.names(&log));
+        state.tree.undo(log);
+        let names = names?;
+        state.is_unsettled = true;
+        Ok(Update {
+            view: self,
+            changes,
+            names,
+            _turn: turn,
+        })
+    }
+
+    /// Prepares and applies a batch of changes, and returns everything that has
+    /// to be forgotten. For a view that nobody uses meanwhile.
+    pub fn update(&self, changes: Vec<Change>) -> Result<Vec<Invalidation>, UpdateError> {
+        let update = self.prepare(changes)?;
+        let mut forgotten = update.names().to_vec();
+        forgotten.extend(update.apply());
+        Ok(forgotten)
+    }
+}
+
+impl Update<'_> {
+    /// The names that must be forgotten before the changes are applied.
+    #[must_use]
+    pub fn names(&self) -> &[Invalidation] {
+        &self.names
+    }
+
+    /// Applies the changes, and returns what must be forgotten now: listings.
+    #[must_use]
+    pub fn apply(mut self) -> Vec<Invalidation> {
+        let changes = std::mem::take(&mut self.changes);
+        if changes.is_empty() {
+            return Vec::new();
         }
-        state.epoch = epoch.get();
-        state.pin_edited(&self.pinner, &log, files);
-        Ok(state.invalidations(&log, is_batch))
+        let mut state = write(&self.view.state);
+        let mut log = Log::default();
+        let nodes = match state.edit(&changes, &mut log) {
+            Ok(nodes) => nodes,
+            Err(error) => unreachable!("it was possible when it was prepared: {error}"),
+        };
+        let files = changes.into_iter().map(|(_, file)| file);
+        let files = nodes
+            .into_iter()
+            .zip(files)
+            .filter_map(|(node, file)| Some((node?, file?)))
+            .collect();
+        state.epoch = state.next_epoch().get();
+        state.pin_edited(&self.view.pinner, &log, files);
+        state.listings(&log)
+    }
+}
+
+impl Drop for Update<'_> {
+    fn drop(&mut self) {
+        write(&self.view.state).is_unsettled = false;
     }
 }
 
@@ -196,29 +246,26 @@ impl Tree {
     /// Applies one change. Returns the node that stands for `file` now.
     fn apply(
         &mut self,
-        change: Change,
+        change: &Change,
         file: Option<&HostFile>,
         epoch: NonZeroU32,
         log: &mut Log,
     ) -> Result<Option<NodeId>, UpdateError> {
         match change {
-            Change::Add(declaration) => match self.add(declaration, log) {
+            Change::Add(declaration) => match self.add(declaration.clone(), log) {
                 Ok(node) => Ok(Some(node)),
                 Err(error) => Err(UpdateError::Tree(error)),
             },
-            Change::Replace(declaration) => {
-                let name = declaration.name.clone();
-                match self.replace(declaration, log) {
-                    Ok(node) => Ok(Some(node)),
-                    Err(error) => Err(error.of(name)),
-                }
-            }
-            Change::Withdraw(name) => match self.withdraw(&name, epoch, log) {
+            Change::Replace(declaration) => match self.replace(declaration.clone(), log) {
+                Ok(node) => Ok(Some(node)),
+                Err(error) => Err(error.of(&declaration.name)),
+            },
+            Change::Withdraw(name) => match self.withdraw(name, epoch, log) {
                 Ok(()) => Ok(None),
                 Err(error) => Err(error.of(name)),
             },
             Change::Redirect { name, source } => {
-                let node = match self.redirect(&name, source.as_path().into(), log) {
+                let node = match self.redirect(name, source.as_path().into(), log) {
                     Ok(node) => node,
                     Err(error) => return Err(error.of(name)),
                 };
@@ -226,8 +273,8 @@ impl Tree {
                     Some(file) if self.node(node).kind.is_served_by(file) => Ok(Some(node)),
                     _ => Err(UpdateError::OtherKind {
                         declared: self.node(node).kind.description(),
-                        name,
-                        source,
+                        name: name.clone(),
+                        source: source.clone(),
                     }),
                 }
             }
@@ -246,7 +293,8 @@ impl Kind {
 }
 
 impl EditError {
-    fn of(self, name: ViewPath) -> UpdateError {
+    fn of(self, name: &ViewPath) -> UpdateError {
+        let name = name.clone();
         match self {
             Self::Missing => UpdateError::NotDeclared(name),
             Self::NotEmpty => UpdateError::NotEmpty(name),
@@ -256,6 +304,28 @@ impl EditError {
 }
 
 impl State {
+    fn next_epoch(&self) -> NonZeroU32 {
+        NonZeroU32::MIN.saturating_add(self.epoch)
+    }
+
+    /// Edits the tree. Returns for each change the node that stands for its
+    /// host file now. On error, part of it is done and in the log.
+    fn edit(
+        &mut self,
+        changes: &[(Change, Option<HostFile>)],
+        log: &mut Log,
+    ) -> Result<Vec<Option<NodeId>>, UpdateError> {
+        let epoch = self.next_epoch();
+        let nodes = changes
+            .iter()
+            .map(|(change, file)| self.tree.apply(change, file.as_ref(), epoch, log))
+            .collect::<Result<_, _>>()?;
+        self.tree
+            .check_edited_symlinks(log)
+            .map_err(UpdateError::Tree)?;
+        Ok(nodes)
+    }
+
     /// Makes the items of the nodes that are other items now.
     fn pin_edited(&mut self, pinner: &Pinner, log: &Log, mut files: HashMap<NodeId, HostFile>) {
         // Parents come before children, so a new parent's number is known.
@@ -279,37 +349,42 @@ impl State {
         }
     }
 
-    fn invalidations(&self, log: &Log, is_batch: bool) -> Vec<Invalidation> {
+    /// What has to be forgotten of the names that the edits in `log` concern.
+    fn names(&self, log: &Log) -> Vec<Invalidation> {
+        let name = |(node, directory): (NodeId, ItemId)| Invalidation::Name {
+            directory,
+            name: self.tree.node(node).checked_name(),
+        };
+        self.edited_entries(log).into_iter().map(name).collect()
+    }
+
+    /// The listings that the edits in `log` concern.
+    fn listings(&self, log: &Log) -> Vec<Invalidation> {
+        let mut seen = HashSet::new();
+        let entries = self.edited_entries(log).into_iter();
+        let directories = entries.map(|(_, directory)| directory);
+        directories
+            .filter(|directory| seen.insert(*directory))
+            .map(Invalidation::Listing)
+            .collect()
+    }
+
+    /// The nodes that were edited, each with the number of the directory it is
+    /// in. What lies below a directory that is new or gone was never known, or
+    /// is forgotten with it.
+    fn edited_entries(&self, log: &Log) -> Vec<(NodeId, ItemId)> {
         let renewed: HashSet<_> = log.renewed().collect();
-        // What lies below a directory that is new or gone was never known, or
-        // is forgotten with it.
         let is_covered =
             |parent| renewed.contains(&parent) || self.tree.node(parent).withdrawn.is_some();
         let mut edited: Vec<_> = log.touched().collect();
         edited.sort();
         edited.dedup();
-        let mut listings = HashSet::new();
-        let mut invalidations = Vec::new();
-        if is_batch {
-            invalidations.push(Invalidation::Epoch);
-        }
-        for id in edited {
-            let node = self.tree.node(id);
-            if is_covered(node.parent) {
-                continue;
-            }
-            let directory = self.pins[node.parent.index()].id();
-            if !is_batch {
-                invalidations.push(Invalidation::Name {
-                    directory,
-                    name: node.checked_name(),
-                });
-            }
-            if listings.insert(directory) {
-                invalidations.push(Invalidation::Listing(directory));
-            }
-        }
-        invalidations
+        edited
+            .into_iter()
+            .map(|node| (node, self.tree.node(node).parent))
+            .filter(|(_, parent)| !is_covered(*parent))
+            .map(|(node, parent)| (node, self.pins[parent.index()].id()))
+            .collect()
     }
 }
 

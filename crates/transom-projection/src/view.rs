@@ -3,9 +3,9 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
-use transom_module::{ItemId, ItemKind};
+use transom_module::{ItemId, ItemKind, Lifetime};
 
 use crate::pin::{PinError, Pinner};
 use crate::shared::Shared;
@@ -37,6 +37,8 @@ pub struct View {
     pub(crate) id: ViewId,
     pub(crate) pinner: Pinner,
     pub(crate) state: RwLock<State>,
+    /// Held by whoever steers, from the check of a batch to its end.
+    pub(crate) steering: Mutex<()>,
     /// Present when the view is traced.
     pub(crate) absent: Option<AbsentNames>,
 }
@@ -49,6 +51,8 @@ pub(crate) struct State {
     pub(crate) pins: Vec<Pinned>,
     /// How often the view was steered.
     pub(crate) epoch: u32,
+    /// A batch of changes is about to be applied: no answer may be remembered.
+    pub(crate) is_unsettled: bool,
 }
 
 /// What a node stands for.
@@ -114,7 +118,9 @@ impl View {
                 tree,
                 pins,
                 epoch: 0,
+                is_unsettled: false,
             }),
+            steering: Mutex::default(),
             absent: options.trace.then(AbsentNames::default),
         })
     }
@@ -182,6 +188,14 @@ impl State {
 
     fn is_live(&self, id: NodeId) -> bool {
         self.tree.node(id).withdrawn.is_none()
+    }
+
+    /// For how long a name of the view leads to what it leads to now.
+    pub(crate) fn name_lifetime(&self) -> Lifetime {
+        match self.is_unsettled {
+            true => Lifetime::NONE,
+            false => Lifetime::FOREVER,
+        }
     }
 
     /// Whether `node` still is the directory that was given the number `id`.

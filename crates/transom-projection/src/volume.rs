@@ -1,7 +1,8 @@
 //! The projection as a volume.
 //!
 //! Everything it says holds until it is invalidated: a pinned version never
-//! changes, and steering says what to forget.
+//! changes, and steering says what to forget. Only while a view is about to
+//! change, what it says of its names is not to be remembered.
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +16,7 @@ use transom_module::{
 use crate::sync::read;
 use crate::trace::Touch;
 use crate::tree::NodeId;
-use crate::view::Pinned;
+use crate::view::{Pinned, State};
 use crate::whole::{Child, Symlink, WholeDirectory};
 use crate::{Projection, Version, VersionState, View, ViewId};
 
@@ -54,16 +55,21 @@ impl Volume for Projection {
     const STATELESS_DIRECTORIES: bool = true;
 
     fn root(&self) -> Result<Entry<Item>> {
-        Ok(self.entry(Inner::Root))
+        Ok(self.entry(Inner::Root, Lifetime::FOREVER))
     }
 
     fn lookup(&self, _: &Context<'_>, directory: &Item, name: &OsStr) -> Result<Lookup<Item>> {
         if name.len() > NAME_BYTES_MAX {
             return Err(Errno::ENAMETOOLONG.into());
         }
+        let mut lifetime = Lifetime::FOREVER;
         let found = match &directory.0 {
             Inner::Root => self.find_view(name),
-            Inner::Directory { view, node, id } => view.find(*node, *id, name),
+            Inner::Directory { view, node, id } => {
+                let state = read(&view.state);
+                lifetime = state.name_lifetime();
+                state.find(*node, *id, name, view)
+            }
             Inner::Whole { view, directory } => directory
                 .find(name, &view.pinner)
                 .map_err(|error| {
@@ -78,11 +84,11 @@ impl Volume for Projection {
             return Ok(Lookup::Absent(match directory.0 {
                 // A view of that number may be made later.
                 Inner::Root => Lifetime::NONE,
-                _ => Lifetime::FOREVER,
+                _ => lifetime,
             }));
         };
         found.note(Touch::LookedUp);
-        Ok(Lookup::Found(self.entry(found)))
+        Ok(Lookup::Found(self.entry(found, lifetime)))
     }
 
     fn attributes(&self, _: &Context<'_>, item: &Item) -> Result<(Attributes, Lifetime)> {
@@ -153,11 +159,11 @@ impl Projection {
         })
     }
 
-    fn entry(&self, item: Inner) -> Entry<Item> {
+    fn entry(&self, item: Inner, name_lifetime: Lifetime) -> Entry<Item> {
         Entry {
             attributes: self.attributes_of(&item),
             item: Item(item),
-            name_lifetime: Lifetime::FOREVER,
+            name_lifetime,
             attributes_lifetime: Lifetime::FOREVER,
         }
     }
@@ -202,7 +208,7 @@ impl Projection {
             let next = Cookie(next as u64 + 2);
             let fits = if gives_attributes {
                 let found = Inner::of_pinned(view, child, pinned);
-                sink.push_found(name, self.entry(found), next)
+                sink.push_found(name, self.entry(found, state.name_lifetime()), next)
             } else {
                 sink.push(DirectoryEntry {
                     name,
@@ -232,7 +238,8 @@ impl Projection {
                     b".." => Some(directory.parent),
                     _ if gives_attributes => match directory.find(name, &view.pinner) {
                         Ok(Some(child)) => {
-                            let found = self.entry(Inner::of_child(view, child));
+                            let found = Inner::of_child(view, child);
+                            let found = self.entry(found, Lifetime::FOREVER);
                             return sink.push_found(name, found, next);
                         }
                         // It is gone, or an error that asking for the name
@@ -259,17 +266,18 @@ impl Projection {
     }
 }
 
-impl View {
-    /// The child of one of the view's own directories.
-    fn find(self: &Arc<Self>, node: NodeId, id: ItemId, name: &OsStr) -> Option<Inner> {
-        let state = read(&self.state);
-        if !state.is_directory(node, id) {
+impl State {
+    /// The child of one of the own directories of `view`.
+    fn find(&self, node: NodeId, id: ItemId, name: &OsStr, view: &Arc<View>) -> Option<Inner> {
+        if !self.is_directory(node, id) {
             return None;
         }
-        let child = state.tree.child(node, name)?;
-        Some(Inner::of_pinned(self, child, &state.pins[child.index()]))
+        let child = self.tree.child(node, name)?;
+        Some(Inner::of_pinned(view, child, &self.pins[child.index()]))
     }
+}
 
+impl View {
     fn is_traced(&self) -> bool {
         self.absent.is_some()
     }

@@ -49,13 +49,17 @@ impl Service for ViewService {
             .map(view_change)
             .collect::<anyhow::Result<_>>()
             .map_err(refused)?;
-        let invalidations = self
+        let update = self
             .view
-            .update(changes)
+            .prepare(changes)
             .map_err(|error| Refusal::Refused(error.to_string()))?;
-        self.served.invalidate(&invalidations).map_err(|error| {
+        self.served
+            .invalidate(update.names())
+            .map_err(|error| Refusal::Refused(format!("the kernel could not be told: {error}")))?;
+        let listings = update.apply();
+        self.served.invalidate(&listings).map_err(|error| {
             Refusal::Refused(format!(
-                "applied, but the kernel could not be told: {error}"
+                "applied, but the kernel could not be told to list directories anew: {error}"
             ))
         })?;
         Ok(self.view.epoch().into())

@@ -1,9 +1,10 @@
 //! Changing a view while it is in use.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use transom_module::{Invalidation, Name};
+use transom_module::{Context, Invalidation, Lifetime, Lookup, Name, Volume};
 use transom_projection::{Change, UpdateError};
 
 use crate::client::Client;
@@ -44,7 +45,7 @@ fn one_change_forgets_one_name() {
         Change::Add(directory("d/one")),
         Change::Add(directory("d/two")),
     ]);
-    assert_eq!(forgotten.unwrap(), [Invalidation::Epoch, listing]);
+    assert_eq!(forgotten.unwrap(), [name("one"), name("two"), listing]);
     assert_eq!(view.epoch(), 4);
 }
 
@@ -169,6 +170,52 @@ fn a_batch_is_applied_as_a_whole_or_not_at_all() {
     );
     assert_eq!(view.epoch(), 0);
     assert_eq!(client.list(""), ["d", "w"]);
+}
+
+#[test]
+fn nothing_is_remembered_between_the_check_of_a_batch_and_its_change() {
+    let fixture = Fixture::new();
+    let source = fixture.write("f", "f");
+    let view = fixture.view(vec![file("d/old", &source)]);
+    let mut client = fixture.client(&view);
+    let directory = client.item("d");
+    let lookup = |name: &str| {
+        let context = Context::internal();
+        match fixture
+            .projection
+            .lookup(&context, &directory, OsStr::new(name))
+        {
+            Ok(Lookup::Found(entry)) => (true, entry.name_lifetime),
+            Ok(Lookup::Absent(lifetime)) => (false, lifetime),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let changes = || {
+        vec![
+            Change::Withdraw(path("d/old")),
+            Change::Add(file("d/new", &source)),
+        ]
+    };
+    let before = [(true, Lifetime::FOREVER), (false, Lifetime::FOREVER)];
+    let between = [(true, Lifetime::NONE), (false, Lifetime::NONE)];
+    let after = [(false, Lifetime::FOREVER), (true, Lifetime::FOREVER)];
+    let both = || ["old", "new"].map(lookup);
+
+    let update = view.prepare(changes()).unwrap();
+    assert_eq!(update.names().len(), 2);
+    assert_eq!(both(), between);
+    drop(update);
+    assert_eq!(both(), before, "not applied");
+    assert_eq!(view.epoch(), 0);
+
+    assert!(view.prepare(vec![Change::Withdraw(path("x"))]).is_err());
+    assert_eq!(both(), before, "not possible");
+
+    let update = view.prepare(changes()).unwrap();
+    let listing = Invalidation::Listing(client.attributes("d").id);
+    assert_eq!(update.apply(), [listing]);
+    assert_eq!(both(), after);
+    assert_eq!(view.epoch(), 1);
 }
 
 #[test]
