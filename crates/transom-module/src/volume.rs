@@ -191,6 +191,8 @@ pub enum Invalidation {
     /// Attributes and data of the item have changed.
     Content(ItemId),
     /// Every cached name of the whole volume must be asked for again; all at
-    /// once, which single names cannot be.
+    /// once, which single names cannot be. Linux forgets the names themselves,
+    /// and with a name whatever is mounted on it, in every mount namespace: not
+    /// for volumes that others mount upon.
     Epoch,
 }
