@@ -4,6 +4,7 @@
 mod code;
 mod dependencies;
 mod documents;
+mod links;
 mod repository;
 mod sources;
 mod text;
