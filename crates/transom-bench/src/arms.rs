@@ -10,11 +10,19 @@ mod symlinks;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Error, Result};
 
-use crate::arm::Arm;
+use crate::arm::{Arm, Mechanism, NATIVE};
 use crate::volumes::Volumes;
 use crate::workload::Workload;
+
+use binds::Binds;
+use fuse::{Fuse, FuseKeptView, FuseNewView};
+use mounts::{Mounts, MountsTemplate};
+use native::Native;
+use program::Program;
+use sandboxfs::Sandboxfs;
+use symlinks::{SymlinksInMemory, SymlinksOnDisk};
 
 /// What there is to compare, and what there is not.
 pub(crate) struct Arms {
@@ -22,10 +30,6 @@ pub(crate) struct Arms {
     /// For each arm that cannot be run here, why.
     pub(crate) missing: Vec<String>,
 }
-
-/// What part of all descriptors a view may have that is kept while other arms
-/// run: an engine on its own takes three quarters.
-const KEPT_SHARE: usize = 8;
 
 /// Which arms, and the programs that some of them need.
 #[derive(Debug, Clone)]
@@ -37,47 +41,71 @@ pub(crate) struct Choice {
     pub(crate) transom: Option<PathBuf>,
 }
 
+/// What part of all descriptors a view may have that is kept while other arms
+/// run: an engine on its own takes three quarters.
+const KEPT_SHARE: usize = 8;
+
 impl Arms {
-    /// The arms for one workload, in a process that may keep `descriptors` files
-    /// open.
+    /// The arms for one workload, in a process that may keep `descriptors`
+    /// files open.
     pub(crate) fn new(
         workload: &Workload,
         volumes: &Volumes,
         choice: &Choice,
         descriptors: usize,
     ) -> Result<Self> {
-        let mut arms: Vec<Box<dyn Arm>> = vec![
-            Box::new(native::Native::new(workload)),
-            Box::new(fuse::Fuse::new(workload)?),
-            Box::new(fuse::FuseNewView::new(workload)?),
-            Box::new(fuse::FuseKeptView::new(workload, descriptors / KEPT_SHARE)?),
-            Box::new(mounts::Mounts::new(workload)?),
-            Box::new(mounts::MountsTemplate::new(workload)?),
-            Box::new(symlinks::SymlinksInMemory::new(workload)?),
-            Box::new(symlinks::SymlinksOnDisk::new(workload, volumes)?),
-            Box::new(binds::Binds::new(workload)?),
-        ];
-        let mut missing = Vec::new();
-        match sandboxfs::find(choice.sandboxfs.clone()) {
-            Ok(program) => {
-                arms.push(Box::new(sandboxfs::Sandboxfs::start(&program, workload)?));
-            }
-            Err(error) => missing.push(format!("sandboxfs: {error:#}; {}", sandboxfs::INSTALL)),
+        let mut arms = Self {
+            arms: Vec::new(),
+            missing: Vec::new(),
+        };
+        let kept = descriptors / KEPT_SHARE;
+        arms.add(choice, || Ok(Native::new(workload)))?;
+        arms.add(choice, || Fuse::new(workload))?;
+        arms.add(choice, || FuseNewView::new(workload))?;
+        arms.add(choice, || FuseKeptView::new(workload, kept))?;
+        arms.add(choice, || Mounts::new(workload))?;
+        arms.add(choice, || MountsTemplate::new(workload))?;
+        arms.add(choice, || SymlinksInMemory::new(workload))?;
+        arms.add(choice, || SymlinksOnDisk::new(workload, volumes))?;
+        arms.add(choice, || Binds::new(workload))?;
+        match sandboxfs::find(choice.sandboxfs.as_deref()) {
+            Ok(program) => arms.add(choice, || Sandboxfs::start(&program, workload))?,
+            Err(error) => arms.miss(choice, Sandboxfs::NAME, &error, sandboxfs::INSTALL),
         }
-        arms.push(Box::new(program::Program::native(workload)?));
-        match program::find(choice.transom.clone()) {
-            Ok(transom) => {
-                arms.push(Box::new(program::Program::fuse(&transom, workload)?));
-                arms.push(Box::new(program::Program::mounts(&transom, workload)?));
+        arms.arms.push(Box::new(Program::native(workload)?));
+        for engine in program::ENGINES {
+            match program::find(choice.transom.as_deref()) {
+                _ if !choice.wants(engine.arm) => {}
+                Ok(transom) => {
+                    let program = Program::transom(&transom, *engine, workload)?;
+                    arms.arms.push(Box::new(program));
+                }
+                Err(error) => arms.miss(choice, engine.arm, &error, program::INSTALL),
             }
-            Err(error) => missing.push(format!("transom run: {error:#}; {}", program::INSTALL)),
         }
-        arms.retain(|arm| {
-            let name = arm.name();
-            name == arm.base()
-                || choice.names.is_empty()
-                || choice.names.iter().any(|part| name.contains(part))
-        });
-        Ok(Self { arms, missing })
+        Ok(arms)
+    }
+
+    fn add<M: Mechanism + 'static>(
+        &mut self,
+        choice: &Choice,
+        make: impl FnOnce() -> Result<M>,
+    ) -> Result<()> {
+        if choice.wants(M::NAME) {
+            self.arms.push(Box::new(make().context(M::NAME)?));
+        }
+        Ok(())
+    }
+
+    fn miss(&mut self, choice: &Choice, arm: &str, error: &Error, remedy: &str) {
+        if choice.wants(arm) {
+            self.missing.push(format!("{arm}: {error:#}; {remedy}"));
+        }
+    }
+}
+
+impl Choice {
+    fn wants(&self, arm: &str) -> bool {
+        arm == NATIVE || self.names.is_empty() || self.names.iter().any(|part| arm.contains(part))
     }
 }

@@ -28,6 +28,26 @@ pub(crate) struct Program {
     _directory: TempDir,
 }
 
+/// An engine of `transom`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Engine {
+    /// The name of its arm.
+    pub(crate) arm: &'static str,
+    name: &'static str,
+}
+
+/// Those that are measured.
+pub(crate) const ENGINES: &[Engine] = &[
+    Engine {
+        arm: "transom run --engine fuse",
+        name: "fuse",
+    },
+    Engine {
+        arm: "transom run --engine mounts",
+        name: "mounts",
+    },
+];
+
 /// The arm that the others of this kind are compared with.
 const NATIVE_PROGRAM: &str = "program, native";
 
@@ -70,22 +90,8 @@ impl Program {
         })
     }
 
-    /// The reader run by `transom`, with the engine `fuse`.
-    pub(crate) fn fuse(transom: &Path, workload: &Workload) -> Result<Self> {
-        Self::transom("transom run --engine fuse", transom, "fuse", workload)
-    }
-
-    /// The reader run by `transom`, with the engine `mounts`.
-    pub(crate) fn mounts(transom: &Path, workload: &Workload) -> Result<Self> {
-        Self::transom("transom run --engine mounts", transom, "mounts", workload)
-    }
-
-    fn transom(
-        name: &'static str,
-        transom: &Path,
-        engine: &str,
-        workload: &Workload,
-    ) -> Result<Self> {
+    /// The reader run by `transom`, at that path.
+    pub(crate) fn transom(transom: &Path, engine: Engine, workload: &Workload) -> Result<Self> {
         let directory = temp_dir()?;
         let script = write_script(&directory, &workload.script)?;
         let further = [
@@ -102,10 +108,10 @@ impl Program {
 
         let summary = directory.path().join("summary.json");
         let mut command: Vec<OsString> = vec![transom.into(), "run".into()];
-        command.extend(["--engine", engine, "--json", "--report"].map(OsString::from));
+        command.extend(["--engine", engine.name, "--json", "--report"].map(OsString::from));
         command.extend([summary.clone().into(), "--manifest".into(), manifest.into()]);
         Ok(Self {
-            name,
+            name: engine.arm,
             about: About {
                 before: "the manifest and the script as files",
                 set_up: "transom is started, parses the manifest, makes the view and its \
@@ -129,9 +135,9 @@ impl Program {
 }
 
 /// Where `transom` is: at `named`, or beside this program.
-pub(crate) fn find(named: Option<PathBuf>) -> Result<PathBuf> {
+pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf> {
     let program = match named {
-        Some(program) => program,
+        Some(program) => program.to_owned(),
         None => reader()?.with_file_name("transom"),
     };
     ensure!(program.is_file(), "there is no {}", program.display());

@@ -60,8 +60,8 @@ impl Sandboxfs {
 }
 
 /// Where `sandboxfs` of the right version is: at `named`, or in the `PATH`.
-pub(crate) fn find(named: Option<PathBuf>) -> Result<PathBuf> {
-    let program = named.unwrap_or_else(|| PathBuf::from("sandboxfs"));
+pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf> {
+    let program = named.unwrap_or(Path::new("sandboxfs")).to_owned();
     let output = Command::new(&program)
         .arg("--version")
         .output()

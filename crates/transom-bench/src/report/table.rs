@@ -119,7 +119,9 @@ fn details(text: &mut String, arm: &ArmReport) {
             .iter()
             .map(|(opcode, count)| format!("{opcode} {count}"))
             .collect();
-        let _ = writeln!(text, "{}: {}", arm.name, requests.join(", "));
+        if !requests.is_empty() {
+            let _ = writeln!(text, "{}: {}", arm.name, requests.join(", "));
+        }
     }
     if let Some(kernel) = &arm.kernel_requests {
         let _ = writeln!(

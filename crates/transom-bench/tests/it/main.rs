@@ -1,0 +1,59 @@
+//! The program as its users run it.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// One round of the seed's action, by the arms whose names contain `arm`.
+fn measure(arm: &str) -> Vec<Value> {
+    let output = Command::new(env!("CARGO_BIN_EXE_transom-bench"))
+        .args(["--only", "seed", "--rounds", "1", "--json", "--arm", arm])
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    report["workloads"][0]["arms"].as_array().unwrap().clone()
+}
+
+fn arm<'a>(arms: &'a [Value], name: &str) -> &'a Value {
+    arms.iter().find(|arm| arm["name"] == name).unwrap()
+}
+
+/// The program itself checks that every arm gave the client the same bytes.
+#[test]
+fn privileged_both_engines_serve_the_seeds_action_without_a_read() {
+    transom_test::privileged!("mount");
+    let arms = measure("fuse");
+    for name in [
+        "fuse",
+        "fuse, new view of a kept session",
+        "fuse, kept view",
+    ] {
+        let requests = &arm(&arms, name)["requests"];
+        assert_eq!(requests["OPEN"], 440, "{name}: {requests}");
+        assert_eq!(requests["READ"], Value::Null, "{name}: {requests}");
+    }
+    assert_eq!(
+        arm(&arms, "fuse, kept view")["requests"]["LOOKUP"],
+        Value::Null,
+        "the names are known from the round before"
+    );
+}
+
+#[test]
+fn privileged_times_are_compared_with_native() {
+    transom_test::privileged!("mount");
+    let arms = measure("mounts, kept template");
+    let native = arm(&arms, "native");
+    let template = arm(&arms, "mounts, kept template");
+    assert_eq!(native["run_ratio"], Value::Null);
+    let min = |arm: &Value, time: &str| arm[time]["min"].as_f64().unwrap();
+    let ratio = min(template, "total") / min(native, "total");
+    assert!((min(template, "total_ratio") - ratio).abs() < 1e-9);
+    let parts: f64 = ["set_up", "run", "tear_down"]
+        .map(|part| min(template, part))
+        .iter()
+        .sum();
+    assert!((min(template, "total") - parts).abs() < 1e-6, "one round");
+}
