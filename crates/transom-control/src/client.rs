@@ -11,7 +11,7 @@ use crate::view::wire::{
     DescribeReply, ErrorParameters, ExplainCall, StatisticsReply, TraceReply, UpdateCall,
     UpdateReply,
 };
-use crate::{Change, Description, Explanation, INTERFACE};
+use crate::{Change, Description, Explanation, INTERFACE, check_directory};
 
 /// Calls `io.transom.View`.
 pub struct Client {
@@ -35,8 +35,12 @@ pub enum CallError {
 }
 
 impl Client {
-    /// Connects to the socket of a view.
+    /// Connects to the socket of a view, in a directory that nobody else can
+    /// write.
     pub fn connect(path: &Path) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            check_directory(directory)?;
+        }
         Self::over(UnixStream::connect(path)?)
     }
 

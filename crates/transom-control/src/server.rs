@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::geteuid;
+use rustix::process::{Pid, geteuid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -56,14 +56,15 @@ pub struct Listener {
 
 impl Listener {
     /// Listens at `path`. Its directory is made if need be, for our user
-    /// alone; so is the socket, and callers who are neither our user nor root
-    /// are turned away.
+    /// alone; so is the socket, and callers who are neither our user nor root,
+    /// or who run in a pid namespace below ours, are turned away.
     pub fn start(path: &Path, service: Arc<dyn Service>) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(directory)?;
+            check_directory(directory)?;
         }
         let socket = UnixListener::bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
@@ -121,9 +122,41 @@ fn accept(socket: &UnixListener, service: &Arc<dyn Service>, closing: &AtomicBoo
     }
 }
 
+/// Refuses a directory in which somebody else could put a socket of theirs.
+pub fn check_directory(directory: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(directory)?;
+    let is_ours = metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0;
+    if metadata.is_dir() && is_ours {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is not a directory that only this user can write; remove it or set XDG_RUNTIME_DIR",
+        directory.display()
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+}
+
+/// Whether a caller may use the socket: our user or root, outside of every
+/// action. An action that sees the host's root could otherwise change the view
+/// of another, or its own.
 fn may_connect(stream: &UnixStream) -> bool {
-    let allowed = |uid: u32| uid == 0 || uid == geteuid().as_raw();
-    rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| allowed(peer.uid.as_raw()))
+    let Ok(peer) = rustix::net::sockopt::socket_peercred(stream) else {
+        return false;
+    };
+    let is_known = peer.uid.is_root() || peer.uid == geteuid();
+    is_known && is_in_our_pid_namespace(peer.pid)
+}
+
+/// A process of a pid namespace below ours has a number in each of the two.
+fn is_in_our_pid_namespace(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+    let numbers = status.ok().and_then(|status| {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("NSpid:"))?;
+        Some(line.split_ascii_whitespace().count())
+    });
+    numbers == Some(1)
 }
 
 /// Serves one connection until its client closes it. For a descriptor that was

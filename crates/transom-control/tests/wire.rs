@@ -137,3 +137,19 @@ fn misuse_harms_nobody_else() {
     drop(idle);
     client.describe().unwrap();
 }
+
+#[test]
+fn directories_of_others_are_not_trusted() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (_directory, _listener, path) = listen();
+    let parent = path.parent().unwrap();
+    std::fs::set_permissions(parent, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = Client::connect(&path).unwrap_err().to_string();
+    assert!(refused.contains("only this user can write"), "{refused}");
+    let second = Listener::start(&parent.join("second"), Arc::new(Fixed));
+    assert_eq!(
+        second.unwrap_err().kind(),
+        std::io::ErrorKind::PermissionDenied
+    );
+}

@@ -61,6 +61,8 @@ pub(crate) struct Node {
     pub(crate) withdrawn: Option<NonZeroU32>,
     /// A directory that exists only because something lies below it.
     pub(crate) implied: bool,
+    /// Somebody mounts something here or below: a directory that has to stay.
+    pub(crate) required: bool,
     /// Where it was declared; for an implied directory, what implied it.
     pub(crate) origin: Origin,
     pub(crate) kind: Kind,
@@ -121,11 +123,12 @@ impl Tree {
 
     /// Makes sure that `name` is a plain directory, for somebody (`origin`)
     /// who wants to mount something there. It is made, with the directories
-    /// above it, unless it exists.
+    /// above it, unless it exists, and steering cannot take it away.
     pub fn require_directory(&mut self, name: &ViewPath, origin: &Origin) -> Result<(), TreeError> {
         let mut directory = NodeId::ROOT;
         for component in name.names() {
             directory = self.enter(directory, component, name, origin, &mut Log::default())?;
+            self.nodes[directory.index()].required = true;
         }
         Ok(())
     }
@@ -153,6 +156,7 @@ impl Tree {
                 parent: NodeId::ROOT,
                 withdrawn: None,
                 implied: true,
+                required: false,
                 origin: Origin {
                     source: "the view itself".into(),
                     line: None,

@@ -78,6 +78,8 @@ pub enum UpdateError {
     NotDeclared(ViewPath),
     /// A directory that holds declared names cannot stand for something else.
     NotEmpty(ViewPath),
+    /// A directory that something is mounted on, or below.
+    Required(ViewPath),
     /// Only files and whole directories have a source that can be redirected.
     NoSource {
         /// The name.
@@ -298,6 +300,7 @@ impl EditError {
         match self {
             Self::Missing => UpdateError::NotDeclared(name),
             Self::NotEmpty => UpdateError::NotEmpty(name),
+            Self::Required => UpdateError::Required(name),
             Self::NoSource(found) => UpdateError::NoSource { name, found },
         }
     }
@@ -401,6 +404,11 @@ impl fmt::Display for UpdateError {
                 f,
                 "`{name}` is a directory that holds declared names; withdraw it before declaring \
                  something else there"
+            ),
+            Self::Required(name) => write!(
+                f,
+                "`{name}` has to stay: an output, `/dev` or the like is mounted there for the \
+                 action"
             ),
             Self::NoSource { name, found } => write!(
                 f,

@@ -60,6 +60,8 @@ pub(crate) enum EditError {
     Missing,
     /// A directory that still holds something.
     NotEmpty,
+    /// A directory that something is mounted on, or below.
+    Required,
     /// Only files and whole directories have a source.
     NoSource(&'static str),
 }
@@ -124,6 +126,9 @@ impl Tree {
         log: &mut Log,
     ) -> Result<NodeId, EditError> {
         let id = self.declared(&declaration.name)?;
+        if self.node(id).required && declaration.mapping != Mapping::EmptyDirectory {
+            return Err(EditError::Required);
+        }
         let is_empty = self.sorted(id).next().is_none();
         if !is_empty && declaration.mapping != Mapping::EmptyDirectory {
             return Err(EditError::NotEmpty);
@@ -168,7 +173,11 @@ impl Tree {
         epoch: NonZeroU32,
         log: &mut Log,
     ) -> Result<(), EditError> {
-        let mut pending = vec![self.declared(name)?];
+        let top = self.declared(name)?;
+        if self.node(top).required {
+            return Err(EditError::Required);
+        }
+        let mut pending = vec![top];
         while let Some(id) = pending.pop() {
             pending.extend(self.sorted(id));
             self.note(id, None, log);
@@ -276,6 +285,7 @@ impl Tree {
             parent,
             withdrawn: None,
             implied,
+            required: false,
             origin,
             kind,
         });

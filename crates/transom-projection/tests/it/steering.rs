@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use transom_module::{Context, Invalidation, Lifetime, Lookup, Name, Volume};
-use transom_projection::{Change, UpdateError};
+use transom_projection::{Change, Origin, Tree, UpdateError, ViewOptions};
 
 use crate::client::Client;
 use crate::fixture::{Fixture, directory, file, file_with, link, path, whole};
@@ -47,6 +47,39 @@ fn one_change_forgets_one_name() {
     ]);
     assert_eq!(forgotten.unwrap(), [name("one"), name("two"), listing]);
     assert_eq!(view.epoch(), 4);
+}
+
+#[test]
+fn what_carries_a_mount_has_to_stay() {
+    let fixture = Fixture::new();
+    let mut tree = Tree::build(vec![directory("work/src")]).unwrap();
+    let origin = Origin {
+        source: "the action".into(),
+        line: None,
+    };
+    tree.require_directory(&path("work/out/objects"), &origin)
+        .unwrap();
+    let view = fixture
+        .projection
+        .pin(tree, ViewOptions::default())
+        .unwrap();
+    for name in ["work", "work/out", "work/out/objects"] {
+        for change in [
+            Change::Withdraw(path(name)),
+            Change::Replace(link(name, "elsewhere")),
+        ] {
+            let refused = view.update(vec![change]).unwrap_err();
+            assert!(
+                matches!(&refused, UpdateError::Required(at) if *at == path(name)),
+                "{refused}"
+            );
+        }
+    }
+    view.update(vec![
+        Change::Withdraw(path("work/src")),
+        Change::Add(directory("work/out/more")),
+    ])
+    .unwrap();
 }
 
 #[test]
