@@ -24,7 +24,7 @@ const SEARCH: &str = r#"
     nsenter -t 1 -U true 2> /dev/null && echo "entered the user namespace of pid 1"
     find / -xdev -name "$(basename "$marker")" 2> /dev/null
     case $(readlink /proc/self/exe) in /usr/*) ;; *) echo "odd exe" ;; esac
-    grep -v -e ' /usr/' -e '\[' -e ' 0 *$' /proc/self/maps | grep / 
+    grep -v -e ' /usr/' -e '\[' -e ' 0 *$' /proc/self/maps | grep /
     cd /proc/self/cwd && pwd -P
     ls /proc > /tmp/list; grep -c '^[0-9][0-9]*$' /tmp/list
 "#;
