@@ -4,10 +4,12 @@
 //! clone of a part of it, is attached somewhere; and it is gone with the last
 //! descriptor and the last namespace that has it, however those end.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
+use transom_sys::{Place, look_ahead};
 
 /// Makes a FUSE superblock on `connection` and a detached mount of it.
 /// `finish_init` is called between the two, when the kernel has sent INIT.
@@ -49,8 +51,14 @@ pub(crate) fn mount<E: From<io::Error>>(
 }
 
 /// A detached mount of the directory `path` of the detached mount `mount`.
-/// Costs a few microseconds and shares names and pages with it.
+/// It shares names and pages with it.
 pub(crate) fn subtree(mount: impl AsFd, path: &str) -> io::Result<OwnedFd> {
+    // The walk leads through what this process serves.
+    let place = Place {
+        path: CString::new(path)?,
+        entries: false,
+    };
+    look_ahead(&mount, &[place]);
     Ok(rustix::mount::open_tree(
         mount,
         path,

@@ -1,8 +1,10 @@
 //! Where a sandbox needs directories, and which of them can be written.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 
 use transom_projection::ViewPath;
+use transom_sys::Place;
 
 use crate::{Action, Base, OutputKind, Tmp};
 
@@ -66,6 +68,39 @@ pub(crate) fn writable_roots(action: &Action) -> Vec<ViewPath> {
     roots
 }
 
+/// Every place of the view of `action` that is looked at while a sandbox is
+/// put together: the mount points, and what is listed to find the inputs in
+/// writable directories.
+pub(crate) fn places(action: &Action) -> Vec<Place> {
+    let roots = writable_roots(action);
+    let mut listed = BTreeSet::new();
+    for directory in writable_directories(action) {
+        let mut ancestor = Some(directory);
+        while let Some(path) = ancestor {
+            if !roots.iter().any(|root| path.starts_with(root)) {
+                break;
+            }
+            ancestor = path.parent();
+            listed.insert(path);
+        }
+    }
+    let points = mount_points(action).into_iter();
+    let points = points.filter(|point| !listed.contains(point));
+    points
+        .map(|path| (path, false))
+        .chain(listed.iter().map(|path| (path.clone(), true)))
+        .filter_map(|(path, entries)| {
+            let path = if path.is_root() {
+                b"."
+            } else {
+                path.as_bytes()
+            };
+            let path = CString::new(path).ok()?;
+            Some(Place { path, entries })
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -110,6 +145,30 @@ mod tests {
         action.outputs = vec![output("a.out", OutputKind::File)];
         assert_eq!(texts(&writable_roots(&action)), ["/"]);
         assert_eq!(texts(&mount_points(&action)), ["dev", "proc", "tmp"]);
+    }
+
+    #[test]
+    fn the_way_to_every_writable_directory_is_listed() {
+        let mut action = Action::new(vec!["true".into()]);
+        action.writable = vec![path("work/out/obj/deep"), path("work/out"), path("cache")];
+        let places = places(&action);
+        let names = |entries| {
+            let chosen = places.iter().filter(move |place| place.entries == entries);
+            chosen
+                .map(|place| place.path.to_str().unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names(true),
+            ["cache", "work/out", "work/out/obj", "work/out/obj/deep"]
+        );
+        assert_eq!(names(false), ["dev", "proc", "tmp"]);
+
+        action.outputs = vec![output("a.out", OutputKind::File)];
+        let root = super::places(&action)
+            .into_iter()
+            .find(|place| place.path == *c".");
+        assert!(root.unwrap().entries);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use transom_projection::ViewPath;
 use transom_sys::launch::{self, Orphan, Plan, PlannedFile};
+use transom_sys::look_ahead;
 use transom_sys::mount::{self, Change, Reach};
 
 use crate::compose::host_tree;
 use crate::error::{Error, Result, host, mounting};
 use crate::private_directories::PrivateDirectories;
 use crate::running::Running;
-use crate::{Action, Base, Network, Scratch, Stdio, Tmp, device_files, mixed, privilege};
+use crate::{Action, Base, Network, Scratch, Stdio, Tmp, device_files, layout, mixed, privilege};
 
 /// Where the action searches its program if its environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -36,6 +37,8 @@ impl Sandbox {
     /// contains [`layout::mount_points`](crate::layout::mount_points). An
     /// action without outputs and writable directories needs no `scratch`.
     pub fn new(view: OwnedFd, action: &Action, mut scratch: Option<&mut Scratch>) -> Result<Self> {
+        // This process may be the one that serves the view.
+        look_ahead(&view, &layout::places(action));
         let view = mixed::mount_scratch(view, action, scratch.as_deref_mut())?;
         let root = match &action.base {
             Base::View => view,

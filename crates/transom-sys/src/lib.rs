@@ -13,6 +13,9 @@
 pub mod fuse_abi;
 pub mod fuse_device;
 pub mod launch;
+mod look_ahead;
 pub mod mount;
 pub mod namespaces;
 pub mod unlink;
+
+pub use look_ahead::{Place, look_ahead};

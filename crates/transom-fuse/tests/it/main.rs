@@ -2,6 +2,7 @@
 
 mod backing_files;
 mod hanging;
+mod killed;
 mod names;
 mod shelf;
 mod supervision;
