@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,7 +57,9 @@ pub struct Listener {
 impl Listener {
     /// Listens at `path`. Its directory is made if need be, for our user
     /// alone; so is the socket, and callers who are neither our user nor root,
-    /// or who run in a pid namespace below ours, are turned away.
+    /// or who run in a pid namespace below ours, are turned away. The socket
+    /// of a server that was killed is replaced; where one listens, the error
+    /// is `AddrInUse`.
     pub fn start(path: &Path, service: Arc<dyn Service>) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             fs::DirBuilder::new()
@@ -66,7 +68,7 @@ impl Listener {
                 .create(directory)?;
             check_directory(directory)?;
         }
-        let socket = UnixListener::bind(path)?;
+        let socket = bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         let closing = Arc::new(AtomicBool::new(false));
         let listener = Self {
@@ -94,6 +96,25 @@ impl Drop for Listener {
         // Failing means that somebody has removed it already.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_abandoned(path) => {
+            fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        other => other,
+    }
+}
+
+/// Whether there is a socket at which nobody listens any more.
+fn is_abandoned(path: &Path) -> bool {
+    let is_socket = |metadata: fs::Metadata| metadata.file_type().is_socket();
+    let is_refusal = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    // Files of other kinds refuse connections too.
+    fs::symlink_metadata(path).is_ok_and(is_socket)
+        && UnixStream::connect(path).is_err_and(is_refusal)
 }
 
 fn accept(socket: &UnixListener, service: &Arc<dyn Service>, closing: &AtomicBool) {

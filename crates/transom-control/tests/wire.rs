@@ -1,7 +1,7 @@
 //! Client and server over a real socket, and clients that misbehave.
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -53,6 +53,32 @@ fn listen() -> (tempfile::TempDir, Listener, PathBuf) {
     let path = directory.path().join("views/a");
     let listener = Listener::start(&path, Arc::new(Fixed)).unwrap();
     (directory, listener, path)
+}
+
+#[test]
+fn a_socket_is_replaced_only_if_nobody_listens() {
+    let (_directory, listener, path) = listen();
+    let taken = Listener::start(&path, Arc::new(Fixed)).unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(
+        Client::connect(&path).unwrap().describe().unwrap().name,
+        "a"
+    );
+
+    drop(listener);
+    // What a killed server leaves behind.
+    drop(UnixListener::bind(&path).unwrap());
+    let _listener = Listener::start(&path, Arc::new(Fixed)).unwrap();
+    assert_eq!(
+        Client::connect(&path).unwrap().describe().unwrap().name,
+        "a"
+    );
+
+    let file = path.with_file_name("file");
+    std::fs::write(&file, "kept").unwrap();
+    let taken = Listener::start(&file, Arc::new(Fixed)).unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(std::fs::read(&file).unwrap(), b"kept");
 }
 
 #[test]
