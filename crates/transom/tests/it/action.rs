@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -21,7 +23,9 @@ pub(crate) struct Action<'w> {
     command: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     stdin: Stdio,
+    engine: &'static str,
     own_group: bool,
+    reported: bool,
 }
 
 impl<'w> Action<'w> {
@@ -33,7 +37,9 @@ impl<'w> Action<'w> {
             command: Vec::new(),
             environment: Vec::new(),
             stdin: Stdio::null(),
+            engine: world.engine.name(),
             own_group: false,
+            reported: true,
         }
     }
 
@@ -98,6 +104,18 @@ impl<'w> Action<'w> {
         self
     }
 
+    /// Asks for another engine than the world's.
+    pub(crate) fn engine(mut self, engine: &'static str) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Asks for no summary.
+    pub(crate) fn unreported(mut self) -> Self {
+        self.reported = false;
+        self
+    }
+
     /// Runs transom in a process group of its own.
     pub(crate) fn own_group(mut self) -> Self {
         self.own_group = true;
@@ -123,11 +141,11 @@ impl<'w> Action<'w> {
         let manifest = self.world.file(format!("action-{number}.json"), text);
         let report = self.world.path().join(format!("report-{number}.json"));
         let mut transom = self.world.transom();
-        transom.args(["run", "--engine", self.world.engine.name(), "--manifest"]);
-        transom
-            .arg(manifest)
-            .args(["--json", "--report"])
-            .arg(&report);
+        transom.args(["run", "--engine", self.engine, "--manifest"]);
+        transom.arg(manifest);
+        if self.reported {
+            transom.args(["--json", "--report"]).arg(&report);
+        }
         transom.args(self.arguments).arg("--").args(self.command);
         transom.envs(self.environment).stdin(self.stdin);
         if self.own_group {
@@ -164,7 +182,7 @@ impl<'w> Action<'w> {
         let mut child = transom.spawn().unwrap();
         Live {
             input: child.stdin.take(),
-            output: BufReader::new(child.stdout.take().unwrap()),
+            output: lines_of(child.stdout.take().unwrap()),
             child,
             report,
             complaints,
@@ -183,11 +201,29 @@ fn read_report(path: &Path) -> Option<Value> {
     Some(serde_json::from_str(&text).unwrap())
 }
 
+/// How long a command may take for a line.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is read, line by line with their ends, as it comes.
+fn lines_of(output: ChildStdout) -> Receiver<Vec<u8>> {
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        while output.read_until(b'\n', &mut line).unwrap() > 0 {
+            if sender.send(std::mem::take(&mut line)).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
 /// An action that is running.
 pub(crate) struct Live {
     child: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    output: Receiver<Vec<u8>>,
     report: PathBuf,
     complaints: PathBuf,
 }
@@ -196,14 +232,15 @@ impl Live {
     /// The next line the command prints.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        let complete = line.strip_suffix('\n');
-        let Some(complete) = complete else {
-            let complaints = fs::read_to_string(&self.complaints).unwrap_or_default();
-            panic!("the command ended after {line:?}; {complaints}");
-        };
-        complete.to_owned()
+        match self.output.recv_timeout(PATIENCE) {
+            Ok(line) => String::from_utf8_lossy(&line)
+                .trim_end_matches('\n')
+                .to_owned(),
+            Err(error) => {
+                let complaints = fs::read_to_string(&self.complaints).unwrap_or_default();
+                panic!("no line, {error}: {complaints}");
+            }
+        }
     }
 
     /// Waits until the command prints that line.
@@ -237,8 +274,7 @@ impl Live {
     /// Closes the command's input and waits for its end.
     pub(crate) fn finish(mut self) -> Run {
         drop(self.input.take());
-        let mut stdout = Vec::new();
-        self.output.read_to_end(&mut stdout).unwrap();
+        let stdout: Vec<u8> = self.output.iter().flatten().collect();
         let status = self.child.wait().unwrap();
         Run {
             status,

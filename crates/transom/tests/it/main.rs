@@ -2,8 +2,14 @@
 //! engines, as root and as somebody else.
 
 mod action;
+mod engines;
 mod inputs;
 mod isolation;
+mod moving_tree;
+mod outputs;
 mod process;
+mod protection;
+mod requests;
 mod surroundings;
+mod terminal;
 mod world;
