@@ -15,7 +15,9 @@ use crate::compose::host_tree;
 use crate::error::{Error, Result, host, mounting};
 use crate::private_directories::PrivateDirectories;
 use crate::running::Running;
-use crate::{Action, Base, Network, Scratch, Stdio, Tmp, device_files, layout, mixed, privilege};
+use crate::{
+    Action, Base, Network, Scratch, Stdio, Tmp, device_files, layout, mixed, privilege, walk,
+};
 
 /// Where the action searches its program if its environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -181,13 +183,8 @@ fn open_mount_point(root: &OwnedFd, name: &str, purpose: &'static str) -> Result
 
 /// Opens a directory as a process would whose root is `root`.
 fn open_in_root(root: &OwnedFd, path: &OsStr) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::openat2(
-        root,
-        path,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    )
+    let limits = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    walk::resolve(root, path, OFlags::PATH | OFlags::DIRECTORY, limits)
 }
 
 /// Whether we have a terminal, and the kernel lets its other users type on it.

@@ -8,6 +8,28 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlag
 use rustix::io::{Errno, Result};
 use transom_projection::ViewPath;
 
+/// How often a walk is repeated that a rename elsewhere disturbed.
+const DISTURBED_WALKS_MAX: usize = 1000;
+
+/// `openat2(2)` for paths with `..` in them, or in a link on the way: the
+/// kernel gives up on those whenever anything on the machine is renamed or
+/// mounted meanwhile, and means the caller to try again.
+pub(crate) fn resolve(
+    root: impl AsFd,
+    path: &OsStr,
+    flags: OFlags,
+    limits: ResolveFlags,
+) -> Result<OwnedFd> {
+    let flags = flags | OFlags::CLOEXEC;
+    let mut disturbed = 0;
+    loop {
+        match rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), limits) {
+            Err(Errno::AGAIN) if disturbed < DISTURBED_WALKS_MAX => disturbed += 1,
+            done => return done,
+        }
+    }
+}
+
 /// Opens `path` below `root`. No symbolic link is followed and nothing above
 /// `root` can be reached.
 pub(crate) fn open(root: impl AsFd, path: &ViewPath, flags: OFlags) -> Result<OwnedFd> {
@@ -16,13 +38,8 @@ pub(crate) fn open(root: impl AsFd, path: &ViewPath, flags: OFlags) -> Result<Ow
     } else {
         path.as_os_str()
     };
-    rustix::fs::openat2(
-        root,
-        path,
-        flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
-    )
+    let limits = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    resolve(root, path, flags | OFlags::NOFOLLOW, limits)
 }
 
 /// Opens a directory below `root` to list it.
@@ -133,4 +150,38 @@ pub(crate) fn relative(path: &ViewPath, ancestor: &ViewPath) -> ViewPath {
 /// What the kernel returned, as the string it is.
 pub(crate) fn os_string(text: CString) -> OsString {
     OsString::from_vec(text.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn renames_elsewhere_do_not_disturb() {
+        let directory = transom_test::temp_dir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| directory.path().join(name));
+        fs::write(&one, "").unwrap();
+        fs::create_dir(directory.path().join("d")).unwrap();
+        let root = fs::File::open(directory.path()).unwrap();
+        let done = AtomicBool::new(false);
+        let path = OsString::from("d/../".repeat(100));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    fs::rename(&one, &two).unwrap();
+                    fs::rename(&two, &one).unwrap();
+                }
+            });
+            let walks = (0..1000).map(|_| {
+                let limits = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+                resolve(&root, &path, OFlags::PATH, limits).map(drop)
+            });
+            let failed: Vec<_> = walks.filter_map(Result::err).collect();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(failed, []);
+        });
+    }
 }

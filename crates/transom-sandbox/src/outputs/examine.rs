@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use transom_projection::ViewPath;
 
@@ -248,14 +248,8 @@ impl Tree<'_> {
         path: &ViewPath,
     ) -> Result<(), Problem> {
         let below = walk::relative(path, self.output);
-        let resolved = rustix::fs::openat2(
-            self.root,
-            below.as_os_str(),
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-            ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
-        );
-        match resolved {
+        let limits = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        match walk::resolve(self.root, below.as_os_str(), OFlags::PATH, limits) {
             // A link to nothing, or to itself, leads nowhere else either.
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => Ok(()),
             Err(Errno::XDEV) => {
