@@ -1,0 +1,27 @@
+//! What builds really do: a C project compiled file by file, node resolving
+//! its modules, a thousand views with a hundred actions, programs that many
+//! actions execute at once, runs that are killed at any moment.
+//!
+//! Some of it is done with the program, as its users would; some with the
+//! crates below it, where one process has to serve many views.
+
+#![expect(clippy::print_stdout, reason = "figures, for whoever runs the tests")]
+
+// The worlds and actions of the other suite of this crate; each uses a part.
+#[allow(dead_code, reason = "the other suite uses the rest")]
+#[path = "../it/action.rs"]
+mod action;
+#[allow(dead_code, reason = "the other suite uses the rest")]
+#[path = "../it/world.rs"]
+mod world;
+
+mod c_project;
+mod compile;
+mod executables;
+mod host;
+mod killed;
+mod model;
+mod node;
+mod scale;
+mod seed;
+mod tarpit;
