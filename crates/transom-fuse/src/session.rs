@@ -13,6 +13,7 @@ use transom_sys::fuse_abi as abi;
 use transom_sys::fuse_device;
 
 use crate::counters::{Counters, Statistics, add};
+use crate::nearness::Nearness;
 use crate::negotiation::{Negotiated, Wanted, negotiate};
 use crate::queue::{DeviceQueue, Handle, send};
 use crate::reply::Answer;
@@ -197,6 +198,7 @@ impl<V: Volume> Session<V> {
                     crew: Arc::clone(&crew),
                     index,
                     out: HandedOut::default(),
+                    nearness: Nearness::new(),
                 };
                 Ok(Kit {
                     queue: Box::new(queue),
@@ -355,6 +357,7 @@ struct Worker<V: Volume> {
     index: usize,
     /// What the answer under way hands out.
     out: HandedOut,
+    nearness: Nearness,
 }
 
 impl<V: Volume> Handle for Worker<V> {
@@ -385,6 +388,7 @@ impl<V: Volume> Handle for Worker<V> {
                     .handle(&request, &Context::internal(), payload, &mut self.out)
             }
             _ => {
+                self.nearness.note(request.caller.pid);
                 let slot = self.crew.slot(self.index);
                 self.crew.begin(slot, request.unique, request.caller.pid);
                 let context = Context::new(request.caller, &slot.cancelled);
