@@ -13,8 +13,9 @@
 //! [`Session::start`] mounts a volume *detached* and serves it on threads of
 //! this process. [`request`] decodes, `server` calls the volume and remembers
 //! what the kernel was told, `reply` encodes; `workers` runs the threads,
-//! `nearness` keeps them on their caller's processor, and `inflight` sees to it that a handler that hangs delays nobody, neither its
-//! own killed caller nor the callers of others.
+//! `nearness` keeps them on their caller's processor, and `inflight` sees to it
+//! that a handler that hangs delays nobody, neither its own killed caller nor
+//! the callers of others.
 //!
 //! What the kernel can do better than we, it does: with a backing file
 //! (`backing`) it reads the host file itself and no READ request comes.
