@@ -201,6 +201,9 @@ fn read_report(path: &Path) -> Option<Value> {
     Some(serde_json::from_str(&text).unwrap())
 }
 
+/// A command that evaluates each line it is sent.
+pub(crate) const LISTEN: &str = "echo ready; while read -r line; do eval \"$line\"; done";
+
 /// How long a command may take for a line.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -10,6 +10,7 @@ mod outputs;
 mod process;
 mod protection;
 mod requests;
+mod steering;
 mod surroundings;
 mod terminal;
 mod world;

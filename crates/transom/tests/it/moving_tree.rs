@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use crate::action::{Action, Live, Run};
+use crate::action::{Action, LISTEN, Live, Run};
 use crate::world::{Engine, World, over_both_engines};
 
 over_both_engines!(
@@ -28,9 +28,6 @@ over_both_engines!(
     changes_below_a_whole_directory,
     a_changed_input_and_outputs,
 );
-
-/// Evaluates each line it is sent.
-const LISTEN: &str = "echo ready; while read -r line; do eval \"$line\"; done";
 
 fn listen(action: Action<'_>) -> Live {
     let mut live = action.sh(LISTEN).start();

@@ -164,7 +164,7 @@ impl World {
     /// here are known here alone.
     pub(crate) fn transom(&self) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_transom"));
-        command.env("XDG_RUNTIME_DIR", self.path());
+        command.env("XDG_RUNTIME_DIR", self.path().join("run"));
         if self.engine == Engine::Fuse && matches!(self.home, Home::Nobody(_)) && is_root() {
             command = with_fuse_for_everybody(&command, self.path());
         }
