@@ -59,7 +59,7 @@ impl HostRoot {
         HostFile::new(self.open_path(path, OFlags::empty())?)
     }
 
-    /// Whether this process may read what it opened.
+    /// Whether our user may read what was opened.
     pub(crate) fn may_read(&self, file: &HostFile) -> bool {
         if !self.checks_access {
             return true;
@@ -68,9 +68,11 @@ impl HostRoot {
             Some(ItemKind::Directory) => Access::READ_OK | Access::EXEC_OK,
             _ => Access::READ_OK,
         };
-        // Without a /proc we find out when the file is opened.
+        // Without a /proc we find out when the file is opened. The kernel is
+        // asked about the real user: in a user namespace of our own we have
+        // capabilities, and what runs in the view will not.
         let link = format!("/proc/self/fd/{}", file.descriptor.as_raw_fd());
-        rustix::fs::accessat(CWD, link, access, AtFlags::EACCESS) != Err(Errno::ACCESS)
+        rustix::fs::accessat(CWD, link, access, AtFlags::empty()) != Err(Errno::ACCESS)
     }
 
     fn open_path(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {

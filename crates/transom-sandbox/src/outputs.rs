@@ -44,13 +44,23 @@ pub struct Unacceptable {
     pub problems: Vec<Problem>,
 }
 
+/// Checks that the outputs of `action` can all be had. The earlier the better:
+/// [`collect`] would find it out after the action has run.
+pub fn check(action: &Action) -> Result<()> {
+    let problems = examine::collisions(&action.outputs);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Unacceptable { problems }.into())
+}
+
 /// Moves the outputs of a successful `action` to their destinations. The
 /// directories above a destination are made if needed.
 pub fn collect(scratch: &Scratch, action: &Action) -> Result<Collected> {
     scratch.remove_stubs()?;
     let undeclared = undeclared::find(scratch.root(), action)?;
 
-    let mut problems = examine::same_destinations(&action.outputs);
+    let mut problems = examine::collisions(&action.outputs);
     let mut present = Vec::new();
     let mut absent = Vec::new();
     for output in &action.outputs {

@@ -41,6 +41,15 @@ fn with_causes(error: &anyhow::Error) -> String {
     text
 }
 
+/// Prints what is wrong with the arguments, or the help that they ask for.
+///
+/// The usual code 2 could be the command's.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody is left to be told that this could not be printed.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { FAILED } else { 0 })
+}
+
 /// How our own messages begin.
 pub(crate) const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CString, OsString};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -77,6 +77,12 @@ pub enum Problem {
         destination: PathBuf,
         /// What is there, in words.
         found: &'static str,
+    },
+    /// One output is declared twice.
+    #[error("the output `{path}` is declared twice; remove one of the two")]
+    DeclaredTwice {
+        /// Its name in the view.
+        path: ViewPath,
     },
     /// Two outputs would replace each other.
     #[error(
@@ -170,15 +176,19 @@ pub(super) fn output(root: BorrowedFd<'_>, output: &Output) -> Result<bool, Prob
     Ok(true)
 }
 
-/// The outputs whose destination is that of an earlier one.
-pub(super) fn same_destinations(outputs: &[Output]) -> Vec<Problem> {
-    let mut taken = HashMap::new();
+/// The outputs that have the name or the destination of an earlier one.
+pub(super) fn collisions(outputs: &[Output]) -> Vec<Problem> {
+    let mut destinations = HashMap::new();
+    let mut names = HashSet::new();
     let mut problems = Vec::new();
     for output in outputs {
-        if let Some(first) = taken.insert(&output.destination, &output.path) {
+        let path = &output.path;
+        if !names.insert(path) {
+            problems.push(Problem::DeclaredTwice { path: path.clone() });
+        } else if let Some(first) = destinations.insert(&output.destination, path) {
             problems.push(Problem::SameDestination {
                 first: first.clone(),
-                second: output.path.clone(),
+                second: path.clone(),
                 destination: output.destination.clone(),
             });
         }

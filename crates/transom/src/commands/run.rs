@@ -61,6 +61,7 @@ enum End {
 fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
     let began = Instant::now();
     let Declared { inputs, mut action } = Declared::from_arguments(arguments)?;
+    outputs::check(&action)?;
     let held_signals = HeldSignals::hold()?;
     let privilege = obtain_privilege()?;
     // The action gets the limit we were given, not the one we need.

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
@@ -133,6 +133,14 @@ impl<'w> Action<'w> {
         self
     }
 
+    /// Adds words to the command.
+    pub(crate) fn more<A: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = A>) -> Self {
+        let words = words.into_iter();
+        self.command
+            .extend(words.map(|word| word.as_ref().to_owned()));
+        self
+    }
+
     /// What would be typed, and where the summary will be.
     pub(crate) fn prepare(self) -> (Command, PathBuf) {
         let number = NUMBER.get();
@@ -158,12 +166,10 @@ impl<'w> Action<'w> {
     #[track_caller]
     pub(crate) fn run(self) -> Run {
         let (mut transom, report) = self.prepare();
-        let output = transom.output().unwrap();
+        let run = Run::of(transom.output().unwrap());
         Run {
-            status: output.status,
-            stdout: output.stdout,
-            stderr: output.stderr,
             report: read_report(&report),
+            ..run
         }
     }
 
@@ -298,6 +304,16 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Of a run without a summary.
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            status: output.status,
+            stdout: output.stdout,
+            stderr: output.stderr,
+            report: None,
+        }
+    }
+
     pub(crate) fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }

@@ -2,7 +2,9 @@
 //! engines, as root and as somebody else.
 
 mod action;
+mod bad_input;
 mod engines;
+mod explaining;
 mod inputs;
 mod isolation;
 mod moving_tree;
@@ -13,4 +15,5 @@ mod requests;
 mod steering;
 mod surroundings;
 mod terminal;
+mod tracing;
 mod world;

@@ -7,25 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::action::{Action, LISTEN, Live, Run};
-use crate::world::{Engine, World, privileged_case, unprivileged_case};
-
-/// Makes two tests of each case: as root, and as somebody who is not.
-macro_rules! over_fuse {
-    ($($case:ident),+ $(,)?) => {
-        mod privileged_fuse {
-            $(#[test]
-            fn $case() {
-                super::privileged_case(super::Engine::Fuse, super::$case);
-            })+
-        }
-        mod fuse {
-            $(#[test]
-            fn $case() {
-                super::unprivileged_case(super::Engine::Fuse, super::$case);
-            })+
-        }
-    };
-}
+use crate::world::{Engine, World, over_fuse, unprivileged_case};
 
 over_fuse!(
     adding,

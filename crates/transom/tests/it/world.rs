@@ -71,6 +71,15 @@ macro_rules! over_both_engines {
 }
 pub(crate) use over_both_engines;
 
+/// Makes two tests of each case that only the engine `fuse` can pass.
+macro_rules! over_fuse {
+    ($($case:ident),+ $(,)?) => {
+        crate::world::over_both_engines!(@ privileged_fuse privileged_case Fuse $($case)+);
+        crate::world::over_both_engines!(@ fuse unprivileged_case Fuse $($case)+);
+    };
+}
+pub(crate) use over_fuse;
+
 impl World {
     pub(crate) fn root(engine: Engine) -> Self {
         let home = Home::Root(temp_dir().unwrap());
@@ -97,6 +106,11 @@ impl World {
             return None;
         }
         Some(world)
+    }
+
+    /// For what needs no view: as whoever runs the test.
+    pub(crate) fn here() -> Self {
+        Self::root(Engine::Mounts)
     }
 
     pub(crate) fn is_root(&self) -> bool {
