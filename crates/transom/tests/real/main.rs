@@ -8,10 +8,10 @@
 #![expect(clippy::print_stdout, reason = "figures, for whoever runs the tests")]
 
 // The worlds and actions of the other suite of this crate; each uses a part.
-#[allow(dead_code, reason = "the other suite uses the rest")]
+#[allow(unused, reason = "the other suite uses the rest")]
 #[path = "../it/action.rs"]
 mod action;
-#[allow(dead_code, reason = "the other suite uses the rest")]
+#[allow(unused, reason = "the other suite uses the rest")]
 #[path = "../it/world.rs"]
 mod world;
 
