@@ -72,6 +72,11 @@ impl NodeBacking {
         self.id.as_ref()
     }
 
+    /// Length of the file now, in bytes.
+    pub(crate) fn size(&self) -> io::Result<u64> {
+        Ok(rustix::fs::fstat(&self.file)?.st_size.cast_unsigned())
+    }
+
     /// Reads for the kernel. Needed without passthrough, and with it for
     /// `readahead(2)` and `posix_fadvise(WILLNEED)`, which the kernel sends
     /// here all the same.

@@ -16,6 +16,8 @@ use crate::backing::NodeBacking;
 
 /// One live item.
 pub(crate) struct Node<V: Volume> {
+    /// In bytes, as the kernel was told.
+    pub(crate) size: u64,
     /// Settled by the first open; see [`crate::backing`].
     pub(crate) backing: Mutex<Option<Arc<NodeBacking>>>,
     item: Option<V::Item>,
@@ -68,6 +70,7 @@ impl<V: Volume> NodeTable<V> {
     pub(crate) fn acquire(&self, found: Entry<V::Item>) {
         let id = found.attributes.id;
         let node = Arc::new(Node {
+            size: found.attributes.size,
             backing: Mutex::new(None),
             item: Some(found.item),
             definition: Arc::clone(&self.definition),

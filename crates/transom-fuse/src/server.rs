@@ -261,17 +261,24 @@ impl<V: Volume> Server<V> {
             backing_id: 0,
         };
         match self.definition.volume.open(context, node.item(), mode)? {
-            Opened::Passthrough(file) => match self.backing(node, file).id() {
-                Some(id) => {
+            Opened::Passthrough(file) => {
+                let backing = self.backing(node, file);
+                if let Some(id) = backing.id() {
                     add(&self.counters.passthrough_opens, 1);
                     reply.open_flags |= abi::open::PASSTHROUGH;
                     reply.backing_id = id.number();
-                }
-                None => {
+                } else {
                     add(&self.counters.served_opens, 1);
-                    reply.open_flags |= abi::open::KEEP_CACHE;
+                    // The kernel's cache ends where it was told that the file
+                    // ends: what lies beyond can only be read past it.
+                    let is_as_told = backing.size().is_ok_and(|size| size == node.size);
+                    reply.open_flags |= if is_as_told {
+                        abi::open::KEEP_CACHE
+                    } else {
+                        abi::open::DIRECT_IO
+                    };
                 }
-            },
+            }
             Opened::Cached { handle, keep } => {
                 add(&self.counters.served_opens, 1);
                 reply.open_flags |= if keep { abi::open::KEEP_CACHE } else { 0 };

@@ -26,7 +26,8 @@ pub struct Action {
     pub proc: bool,
     /// Whether there is a `/dev` with what programs expect of every system:
     /// `null`, `zero`, `full`, `random`, `urandom`, `tty`, `ptmx`, `pts`,
-    /// `shm`, `fd`, `stdin`, `stdout`, `stderr`.
+    /// `shm`, `fd`, `stdin`, `stdout`, `stderr`, and `console`: the terminal,
+    /// if there is one.
     pub dev: bool,
     /// What `/tmp` is.
     pub tmp: Tmp,

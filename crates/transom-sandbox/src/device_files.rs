@@ -1,5 +1,5 @@
 use std::ffi::CStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode};
 use rustix::io::Errno;
@@ -10,8 +10,10 @@ use crate::error::{Result, host, mounting};
 use crate::graft;
 use crate::private_directories::PrivateDirectories;
 
-/// The host's devices that every program may expect and none can harm.
+/// The host's devices that every program may expect and none can harm. The
+/// console is nothing, unless the action has a [terminal](attach_terminal).
 const DEVICES: &[(&CStr, &CStr)] = &[
+    (c"console", c"/dev/null"),
     (c"full", c"/dev/full"),
     (c"null", c"/dev/null"),
     (c"random", c"/dev/random"),
@@ -55,6 +57,26 @@ pub(crate) fn new(private: &PrivateDirectories) -> Result<OwnedFd> {
     )
     .map_err(host("cannot make read-only", "/dev"))?;
     Ok(dev)
+}
+
+/// Gives the terminal that one of `files` is open on a name in the `/dev` of
+/// `root`. Its own name belongs to the host's `/dev/pts`, which is not there;
+/// the C library then looks for the device itself, below `/dev`.
+///
+/// A terminal works without a name, so that it cannot be given one is no error.
+pub(crate) fn attach_terminal<'f>(root: &OwnedFd, files: impl IntoIterator<Item = BorrowedFd<'f>>) {
+    let terminal = files.into_iter().find_map(|file| {
+        let name = rustix::termios::ttyname(file, Vec::new()).ok()?;
+        mount::clone(CWD, &name, Reach::Mount).ok()
+    });
+    if let Some(terminal) = terminal {
+        let harmless = MountAttrFlags::MOUNT_ATTR_NOSUID;
+        let attached = mount::change(&terminal, Reach::Mount, Change::private(harmless))
+            .and_then(|()| mount::attach(terminal, root, c"dev/console"));
+        if let Err(error) = attached {
+            tracing::debug!(%error, "the terminal gets no name");
+        }
+    }
 }
 
 fn attach_below(dev: &OwnedFd, name: &CStr, mount: OwnedFd) -> Result<()> {

@@ -1,5 +1,5 @@
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -69,6 +69,10 @@ impl Sandbox {
         let action = self.action;
         let program = action.command.first().ok_or(Error::NoCommand)?;
         let identity = privilege::identity_maps()?;
+        if action.dev {
+            let files = [&stdio.stdin, &stdio.stdout, &stdio.stderr];
+            device_files::attach_terminal(&self.root, files.map(AsFd::as_fd));
+        }
         let plan = Plan {
             root: self.root,
             proc_directory: self.proc_directory,
