@@ -80,6 +80,15 @@ struct Executable {
 #[derive(Debug)]
 struct Refused;
 
+/// Where a path has led so far.
+#[derive(Debug, Default)]
+struct Place {
+    /// Declared names, from the root.
+    at: Vec<OsString>,
+    /// How many names below `at`, which is a whole directory then.
+    below: usize,
+}
+
 impl Model {
     /// The model of some declarations; `None` if they contradict each other.
     #[must_use]
@@ -240,45 +249,53 @@ impl Model {
             return true;
         };
         let mut left = SYMLINKS_FOLLOWED_MAX + 1;
-        self.follow(&[], name.as_os_str(), &mut left);
+        self.follow(Place::default(), name.as_os_str(), &mut left);
         left > 0
     }
 
-    /// Follows `path` from the directory `start`; `None` when it leads to
-    /// nothing known, or when `left` links have been followed.
-    fn follow(&self, start: &[OsString], path: &OsStr, left: &mut usize) -> Option<Vec<OsString>> {
-        let mut at = match path.as_bytes().first() {
-            Some(b'/') => Vec::new(),
-            _ => start.to_vec(),
+    /// Follows `path` from `start`; `None` when it leads to nothing known, or
+    /// when `left` links have been followed.
+    fn follow(&self, start: Place, path: &OsStr, left: &mut usize) -> Option<Place> {
+        let mut place = match path.as_bytes().first() {
+            Some(b'/') => Place::default(),
+            _ => start,
         };
         for name in path.as_bytes().split(|byte| *byte == b'/') {
-            let is_directory = at.is_empty()
-                || matches!(
-                    self.entries.get(&joined(&at)),
-                    Some(Entry::Directory { .. })
-                );
+            let at = &mut place.at;
+            let entry = self.entries.get(&joined(at));
+            let is_whole = matches!(entry, Some(Entry::Whole(_)));
+            let is_directory =
+                at.is_empty() || is_whole || matches!(entry, Some(Entry::Directory { .. }));
             match name {
                 b"" => continue,
                 _ if !is_directory => return None,
                 b"." => continue,
+                b".." if place.below > 0 => {
+                    place.below -= 1;
+                    continue;
+                }
                 b".." => {
                     at.pop();
                     continue;
                 }
+                _ if is_whole => {
+                    place.below += 1;
+                    continue;
+                }
                 name => at.push(OsStr::from_bytes(name).to_os_string()),
             }
-            if let Some(Entry::Symlink(target)) = self.entries.get(&joined(&at)) {
+            if let Some(Entry::Symlink(target)) = self.entries.get(&joined(at)) {
                 *left -= 1;
                 if *left == 0 {
                     return None;
                 }
                 at.pop();
-                at = self.follow(&at, target, left)?;
-            } else if !self.entries.contains_key(&joined(&at)) {
+                place = self.follow(place, target, left)?;
+            } else if !self.entries.contains_key(&joined(at)) {
                 return None;
             }
         }
-        Some(at)
+        Some(place)
     }
 
     /// Paths worth looking at: everything declared, what could be declared

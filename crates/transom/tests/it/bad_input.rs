@@ -365,7 +365,7 @@ fn host_files_of_another_kind(world: &World) {
 }
 
 fn unreadable_host_files(world: &World) {
-    let closed = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0)).unwrap();
+    let closed = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
     let file = world.file("secret", "secret\n");
     let tree = world.directory("tree");
     closed(&file);
@@ -498,7 +498,7 @@ fn a_manifest_that_cannot_be_read(world: &World) {
     refused_with(world, &["--manifest", "/"]).says("/");
     if !world.is_root() {
         let manifest = world.file("bad.json", "{}");
-        fs::set_permissions(manifest, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(manifest, Permissions::from_mode(0o000)).unwrap();
         refused_with(world, &["--manifest", "bad.json"])
             .says("bad.json")
             .says("Permission denied");
