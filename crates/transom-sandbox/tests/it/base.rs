@@ -36,7 +36,7 @@ fn show_the_host_read_only(world: &World) {
     directory.close().unwrap();
     assert_eq!(
         run.succeeded().stdout(),
-        "input\nusr\nhost\nread-only\nprotected\n13\n3\n"
+        "input\nusr\nhost\nread-only\nprotected\n14\n3\n"
     );
     assert_eq!(world.read("made"), "input\n");
 

@@ -139,7 +139,7 @@ fn devices(world: &World) {
     );
     assert_eq!(
         printed,
-        "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero 3\n3\n\
+        "console fd full null ptmx pts random shm stderr stdin stdout tty urandom zero 3\n3\n\
          full\nvia\nshared\nin\nclosed\nptmx\n"
     );
 }
