@@ -17,7 +17,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 const STREAK: u32 = 8;
 /// Requests from that thread after which it is looked up again: the thread may
 /// have moved.
-const LOOK_AGAIN: u32 = 64;
+const LOOK_AGAIN: u32 = 16;
 
 /// Where one worker thread may run.
 #[derive(Debug)]
