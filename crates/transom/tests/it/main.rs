@@ -3,10 +3,13 @@
 
 mod action;
 mod bad_input;
+mod differences;
 mod engines;
 mod explaining;
 mod inputs;
 mod isolation;
+mod leftovers;
+mod limits;
 mod moving_tree;
 mod outputs;
 mod process;

@@ -1,0 +1,95 @@
+//! As much as is allowed works, and one more is refused.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use crate::world::{Engine, World, privileged_case, unprivileged_case};
+
+/// Memory that a million inputs may take, in KiB: far more than they do.
+const MEMORY_KIB_MAX: u64 = 4 << 20;
+
+/// Declares so many names, one a line, that stand for a few host files. The
+/// first is on line 2.
+fn names(world: &World, count: usize) -> String {
+    let files: Vec<_> = (0..10)
+        .map(|number| world.file(format!("file{number}"), format!("{number}\n")))
+        .collect();
+    let mut manifest =
+        String::from("{ \"version\": 1, \"working_directory\": \"w\", \"inputs\": [\n");
+    for number in 0..count {
+        let separator = if number == 0 { "" } else { ",\n" };
+        let (directory, file) = (number / 1000, files[number % 10].display());
+        write!(
+            manifest,
+            "{separator}{{\"name\":\"w/{directory}/{number}\",\"file\":\"{file}\"}}"
+        )
+        .unwrap();
+    }
+    manifest + "\n] }"
+}
+
+/// The command, with a limit to its memory.
+fn run(world: &World, arguments: &[&str]) -> (crate::action::Run, Duration) {
+    let transom = world.transom();
+    let mut shell = std::process::Command::new("sh");
+    let script = format!("ulimit -v {MEMORY_KIB_MAX}; exec \"$@\"");
+    shell
+        .args(["-c", &script, "sh"])
+        .arg(transom.get_program())
+        .args(transom.get_args());
+    for (name, value) in transom.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    shell
+        .args([
+            "run",
+            "--engine",
+            world.engine.name(),
+            "--manifest",
+            "many.json",
+        ])
+        .args(arguments);
+    let begin = Instant::now();
+    let output = shell.current_dir(world.path()).output().unwrap();
+    (crate::action::Run::of(output), begin.elapsed())
+}
+
+fn a_million_names(world: &World) {
+    // With those of `/usr` that the command needs.
+    world.file("many.json", names(world, 999_996));
+    let links = [
+        "--symlink",
+        "/bin=usr/bin",
+        "--symlink",
+        "/lib=usr/lib",
+        "--symlink",
+        "/lib64=usr/lib64",
+    ];
+    let script = "cat 0/3 999/999995; ls | wc -l; ls 500 | wc -l; test -e 1/1 || echo absent";
+    let arguments = ["--ro", "/usr"].iter().chain(&links).copied();
+    let arguments: Vec<_> = arguments.chain(["--", "sh", "-c", script]).collect();
+    let (ran, took) = run(world, &arguments);
+    assert_eq!(ran.succeeded().stdout(), "3\n5\n1000\n1000\nabsent\n");
+    // Seconds in a debug build; a quadratic step would take hours.
+    assert!(took < Duration::from_secs(100), "{took:?}");
+}
+
+#[test]
+fn privileged_a_million_names() {
+    privileged_case(Engine::Fuse, a_million_names);
+}
+
+#[test]
+fn a_million_names_and_one() {
+    unprivileged_case(Engine::Mounts, |world| {
+        world.file("many.json", names(world, 1_000_001));
+        let (refused, _) = run(world, &["--dry-run", "--", "true"]);
+        let refused = refused
+            .exited(125)
+            .says("many.json:1000002")
+            .says("w/1000/1000000");
+        refused
+            .says("more than 1000000 inputs")
+            .says("declare directories as a whole");
+    });
+}
