@@ -13,8 +13,10 @@ use transom_test::is_root;
 use crate::action::LISTEN;
 use crate::world::{Engine, World, over_both_engines};
 
-/// The rows, by their first column.
-const ROWS: [(&str, fn(&World)); 16] = [
+/// The first column of a row, and what asserts the others.
+type Row = (&'static str, fn(&World));
+
+const ROWS: [Row; 16] = [
     ("directories of the view: permissions", permissions),
     ("inode and device numbers", inode_numbers),
     ("link count of a file", links_of_a_file),

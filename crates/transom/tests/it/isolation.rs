@@ -10,6 +10,7 @@ use crate::action::Action;
 use crate::world::{Engine, World, over_both_engines};
 
 over_both_engines!(
+    namespaces_of_its_own,
     undeclared_names_do_not_exist,
     listings_hold_declared_names_only,
     proc_does_not_lead_out,
@@ -21,6 +22,24 @@ over_both_engines!(
     the_host_name_cannot_be_changed,
     the_inputs_of_another_view_are_absent,
 );
+
+const NAMESPACES: [&str; 6] = ["mnt", "user", "pid", "net", "ipc", "uts"];
+
+fn namespaces_of_its_own(world: &World) {
+    let script = "cd /proc/self/ns; readlink mnt user pid net ipc uts";
+    let links = NAMESPACES.map(|name| std::fs::read_link(format!("/proc/self/ns/{name}")).unwrap());
+    let shared = |arguments: &[&str]| {
+        let printed = world.action().args(arguments).prints(script);
+        let inside = printed.lines().zip(&links);
+        let shared = inside.filter(|(inside, outside)| outside.as_os_str() == *inside);
+        shared
+            .map(|(name, _)| name[..3].to_owned())
+            .collect::<Vec<_>>()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(shared(&[]), none);
+    assert_eq!(shared(&["--network"]), ["net"]);
+}
 
 /// Tries each path in every way there is, and tells of those that are not
 /// absent.

@@ -2,6 +2,8 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use serde_json::json;
 use transom_test::{Tmpfs, privileged};
@@ -16,6 +18,7 @@ over_both_engines!(
     missing_outputs_are_named,
     outputs_of_another_kind,
     existing_destinations_are_replaced,
+    destinations_are_never_missing_or_half,
     existing_destinations_of_another_kind,
     a_failing_command_publishes_nothing,
     failed_outputs_are_kept_when_asked,
@@ -196,6 +199,32 @@ fn existing_destinations_are_replaced(world: &World) {
     // By renaming: whoever has the old file open goes on reading it.
     assert_ne!(fs::metadata(&file).unwrap().ino(), old);
     assert_eq!(std::io::read_to_string(held).unwrap(), "old\n");
+}
+
+fn destinations_are_never_missing_or_half(world: &World) {
+    const BYTES: usize = 1 << 20;
+    let path = world.file("made", "x".repeat(BYTES));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0;
+            while !done.load(Ordering::Relaxed) {
+                let content = fs::read(&path).unwrap();
+                assert_eq!(content.len(), BYTES);
+                assert!(content.iter().all(|byte| *byte == content[0]));
+                reads += 1;
+            }
+            reads
+        });
+        for letter in ["a", "b", "c"] {
+            let script = format!("head -c {BYTES} /dev/zero | tr '\\0' {letter} > made");
+            let action = world.action().output("file", "w/made", "made");
+            action.sh(&script).run().succeeded();
+            assert!(world.read("made").starts_with(letter));
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 3);
+    });
 }
 
 fn existing_destinations_of_another_kind(world: &World) {
