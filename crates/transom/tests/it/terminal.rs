@@ -41,6 +41,7 @@ impl Terminal {
         script.args(options).args([command, "/dev/null"]);
         script
             .current_dir(world.path())
+            .env("SHELL", "/bin/sh")
             .env("TERM", "dumb")
             .env("PS1", "$ ");
         let script = script.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -112,7 +113,8 @@ fn script(world: &World, action: Action<'_>) -> PathBuf {
 
 fn run(world: &World, action: Action<'_>) -> Terminal {
     let script = script(world, action);
-    Terminal::with(world, &format!("sh {}", script.display()))
+    // A shell in between would be interrupted too.
+    Terminal::with(world, &format!("exec sh {}", script.display()))
 }
 
 fn the_terminal_is_the_commands(world: &World) {
