@@ -252,13 +252,28 @@ impl Version {
         }
     }
 
+    /// The host file to mount. Same as [`open`](Self::open), but nobody looks
+    /// whether it is still what was pinned: a mount shows whatever becomes of
+    /// the file later, so only a look at the end
+    /// ([`View::verify`](crate::View::verify)) is worth anything.
+    pub fn open_to_mount(&self) -> Result<Backing, StaleVersion> {
+        match &self.pin {
+            Pin::Descriptor(backing) => {
+                self.opened.store(true, Ordering::Relaxed);
+                Ok(backing.clone())
+            }
+            Pin::Stamp(_) => self.open(),
+        }
+    }
+
     /// What has become of it.
     #[must_use]
     pub fn check(&self) -> VersionState {
         self.examine().0
     }
 
-    /// Whether [`open`](Self::open) was called.
+    /// Whether [`open`](Self::open) or [`open_to_mount`](Self::open_to_mount)
+    /// was called.
     pub(crate) fn was_opened(&self) -> bool {
         self.opened.load(Ordering::Relaxed)
     }

@@ -84,7 +84,8 @@ pub struct ViewStatistics {
 pub enum WalkEntry<'v> {
     /// A plain directory.
     Directory,
-    /// A declared file. [`Version::open`] gives a descriptor for it.
+    /// A declared file. [`Version::open`] and [`Version::open_to_mount`] give
+    /// a descriptor for it.
     File(&'v Arc<Version>),
     /// A host directory as a whole.
     WholeDirectory {

@@ -22,7 +22,7 @@ pub fn compose(view: &View) -> Result<Template> {
         WalkEntry::Symlink { target } => skeleton.symlink(path, target),
         WalkEntry::WholeDirectory { descriptor, .. } => skeleton.host_directory(path, descriptor),
         WalkEntry::File(version) => {
-            let source = version.open()?;
+            let source = version.open_to_mount()?;
             let permissions = u32::from(version.permissions());
             if permissions == version.stamp().mode & 0o7777 {
                 skeleton.file(path, source)

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use transom_module::Errno;
 use transom_projection::{
-    ChangedInput, OnChange, ProjectionOptions, VersionState, View, ViewOptions,
+    ChangedInput, OnChange, ProjectionOptions, VersionState, View, ViewOptions, WalkEntry,
 };
 
 use crate::client::refusal;
@@ -84,6 +84,27 @@ fn a_file_changed_in_place_is_refused_and_reported() {
     };
     assert_eq!(now.size, 7);
     assert_eq!(now.inode, fs::metadata(&source).unwrap().ino());
+}
+
+#[test]
+fn what_was_given_to_a_mount_is_reported_whenever_it_changed() {
+    for change_first in [true, false] {
+        let fixture = Fixture::new();
+        let source = fixture.write("f", "old");
+        let view = fixture.view(vec![file("f", &source)]);
+        if change_first {
+            fixture.write("f", "changed");
+        }
+        view.walk(|_, entry| match entry {
+            WalkEntry::File(version) => version.open_to_mount().map(drop),
+            _ => Ok(()),
+        })
+        .unwrap();
+        if !change_first {
+            fixture.write("f", "changed");
+        }
+        assert_eq!(changed(&view), one("f", "changed"));
+    }
 }
 
 #[test]
