@@ -1,7 +1,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Who asked. Numbers are as the serving process sees them; a process of
-/// another pid namespace that the server cannot see has pid 0.
+/// another pid namespace that the server cannot see has pid 0. Through an
+/// idmapped mount, only what makes something carries a user and a group, those
+/// that the new item shall have; elsewhere both are `u32::MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// File system user id.
@@ -10,6 +12,9 @@ pub struct Caller {
     pub gid: u32,
     /// Thread id, 0 when unknown or asked by the kernel itself.
     pub pid: u32,
+    /// When something is made in a directory: the directory's group, if the
+    /// caller is a member of it otherwise than by `gid`.
+    pub directory_group: Option<u32>,
 }
 
 /// What an operation knows besides its arguments.
@@ -39,6 +44,7 @@ impl<'a> Context<'a> {
                 uid: 0,
                 gid: 0,
                 pid: 0,
+                directory_group: None,
             },
             cancelled: None,
         }

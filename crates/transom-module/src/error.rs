@@ -44,6 +44,8 @@ errnos! {
     ENOSYS: "Not implemented: the kernel will not ask again.",
     ENOTDIR: "Not a directory.",
     ENOTEMPTY: "Directory not empty.",
+    ENOTTY: "Not a request this file knows.",
+    ENXIO: "No such region or device.",
     EOPNOTSUPP: "Operation not supported.",
     EPERM: "Operation not permitted.",
     ERANGE: "Result too large for the buffer.",

@@ -11,8 +11,9 @@
 //!              │
 //!   lookup ─► item ─► attributes, enumerate, read_link
 //!              │
-//!              ├─► open ─► Opened::Passthrough(backing)   the kernel reads the host file
-//!              │           Opened::Cached / Direct(handle) ─► read … ─► close(handle)
+//!              ├─► open ─► handle, with Io::Passthrough(backing)     the kernel reads the host file
+//!              │                    or  Io::Cached, Io::Direct ─► read, write …
+//!              │                 └─► close(handle)            exactly once, by value
 //!              │
 //!           reclaim(item)               exactly once, by value
 //! ```
@@ -24,9 +25,11 @@
 //! * **Absence is an answer.** [`Lookup::Absent`] carries a [`Lifetime`], so a
 //!   name that does not exist costs one question, not one per probe.
 //! * **Abilities are claimed by type.** Optional groups of operations are
-//!   traits ([`ExtendedAttributes`], …); a [`VolumeDefinition`] can only claim
-//!   a group its volume implements, and what is not claimed is answered once
-//!   and for all with "not supported".
+//!   traits ([`Changes`], [`ExtendedAttributes`], …); a [`VolumeDefinition`] can
+//!   only claim a group its volume implements, and what is not claimed is
+//!   answered once and for all with "not supported".
+//!
+//! A [`Module`] makes volumes of [`Resource`]s.
 //!
 //! The vocabulary is that of Apple's FSKit and of the Linux VFS; results are
 //! values that can grow fields, and every operation knows its [`Caller`].
@@ -37,14 +40,23 @@ mod context;
 mod definition;
 mod directory;
 mod error;
+mod groups;
+mod module;
 mod name;
 mod volume;
 
 pub use attributes::{Attributes, ItemId, ItemKind, StatFs, Timestamp};
 pub use backing::Backing;
 pub use context::{Caller, Context};
-pub use definition::{ExtendedAttributes, ExtendedAttributesTable, VolumeDefinition};
+pub use definition::VolumeDefinition;
 pub use directory::{Cookie, DirectoryEntry, DirectorySink};
 pub use error::{Errno, Error, Result};
+pub use groups::{
+    Allocation, AttributeChanges, Changes, Controls, Copies, Created, Deactivation,
+    ExtendedAttributes, Lock, LockKind, LockOwner, Locks, Naming, NewItem, NewKind, NewTime,
+    OpenDirectories, PersistentItems, Presence, Region, Regions, Removed, RenameOptions, Reply,
+    Space, Synchronization, Synchronize, WriteMode, Writes,
+};
+pub use module::{Container, LoadOptions, Module, ModuleManifest, Resource, ResourceKind};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name};
-pub use volume::{Entry, Invalidation, Lifetime, Lookup, OpenMode, Opened, Volume};
+pub use volume::{Entry, Invalidation, Io, Lifetime, Lookup, OpenMode, Opened, Volume};

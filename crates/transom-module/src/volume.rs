@@ -8,20 +8,17 @@ use crate::{
 /// One mountable tree.
 ///
 /// Five operations are required; the others have defaults that say "not
-/// supported" in the way callers expect. Operations run concurrently on any
-/// number of threads.
+/// supported" in the way callers expect. What more a volume can do, it claims
+/// in its [`VolumeDefinition`](crate::VolumeDefinition), group by group.
+/// Operations run concurrently on any number of threads.
 pub trait Volume: Send + Sync + 'static {
     /// A live item: what [`lookup`](Self::lookup) found and the transport
     /// keeps until nobody refers to it any more.
     type Item: Send + Sync + 'static;
 
-    /// An open file whose bytes this volume serves itself.
+    /// What the volume remembers of an open file or directory; `()` if
+    /// nothing.
     type Handle: Send + Sync + 'static;
-
-    /// Listings depend on the directory alone, never on an open descriptor of
-    /// it. The kernel then opens directories without asking and caches their
-    /// listings until [`Invalidation::Listing`].
-    const STATELESS_DIRECTORIES: bool = false;
 
     /// The root directory, whose id must be [`ItemId::ROOT`]. Asked once per
     /// mount.
@@ -44,6 +41,9 @@ pub trait Volume: Send + Sync + 'static {
     ) -> Result<(Attributes, Lifetime)>;
 
     /// Lists `directory` from `from` on into `sink`, including `.` and `..`.
+    ///
+    /// A volume whose listings need something open meanwhile claims
+    /// [`OpenDirectories`](crate::OpenDirectories), and is asked there.
     fn enumerate(
         &self,
         context: &Context<'_>,
@@ -52,8 +52,10 @@ pub trait Volume: Send + Sync + 'static {
         sink: &mut dyn DirectorySink<Self::Item>,
     ) -> Result<()>;
 
-    /// Opens a regular file. Every open of an item must choose the same
-    /// variant of [`Opened`]; with passthrough, the same backing file.
+    /// Opens a regular file. `ELOOP` for a symbolic link.
+    ///
+    /// With [`Io::Passthrough`], every open of an item must name the same host
+    /// file.
     fn open(
         &self,
         context: &Context<'_>,
@@ -67,8 +69,8 @@ pub trait Volume: Send + Sync + 'static {
     }
 
     /// Reads into `buffer` from `offset` on. Fewer bytes than asked for mean
-    /// end of file; at or past the end, 0. Never called for a passthrough
-    /// open.
+    /// end of file; at or past the end, 0. Never called for a file that was
+    /// opened with [`Io::Passthrough`].
     fn read(
         &self,
         _context: &Context<'_>,
@@ -80,7 +82,8 @@ pub trait Volume: Send + Sync + 'static {
         Err(Errno::EOPNOTSUPP.into())
     }
 
-    /// The last descriptor and mapping of this open are gone.
+    /// The last descriptor and mapping of this open are gone. Called exactly
+    /// once for every handle, also when the volume is unmounted.
     fn close(&self, handle: Self::Handle) {
         drop(handle);
     }
@@ -124,13 +127,16 @@ impl Lifetime {
     }
 }
 
-/// An item that was found, and for how long what is said of it holds.
+/// An item that was found or made, and for how long what is said of it holds.
 #[derive(Debug, Clone)]
 pub struct Entry<I> {
     /// The item.
     pub item: I,
     /// Its attributes; `attributes.id` identifies it.
     pub attributes: Attributes,
+    /// Tells items apart that have had the same id one after the other. 0 if
+    /// ids are never used again.
+    pub generation: u64,
     /// For how long the name leads to this item.
     pub name_lifetime: Lifetime,
     /// For how long the attributes hold.
@@ -146,8 +152,8 @@ pub enum Lookup<I> {
     Absent(Lifetime),
 }
 
-/// What an open asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an open asks for. The caller's right to it was checked already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OpenMode {
     /// Read or execute.
     pub read: bool,
@@ -155,23 +161,37 @@ pub struct OpenMode {
     pub write: bool,
     /// Cut the file to length 0.
     pub truncate: bool,
+    /// Every write goes to the end of the file (`O_APPEND`).
+    pub append: bool,
+    /// Past the page cache (`O_DIRECT`).
+    pub direct: bool,
+    /// Writes return when they are on stable storage (`O_SYNC`, `O_DSYNC`).
+    pub synchronous: bool,
 }
 
-/// The answer to an open.
+/// An open file: what the volume remembers of it, and who moves its bytes.
 #[derive(Debug)]
-pub enum Opened<H> {
-    /// The kernel does the I/O on this host file.
+pub struct Opened<H> {
+    /// The volume's own; comes back with every operation on the open file.
+    pub handle: H,
+    /// How its bytes are read and written.
+    pub io: Io,
+}
+
+/// Who reads and writes the bytes of an open file.
+#[derive(Debug, Clone)]
+pub enum Io {
+    /// They are those of this host file. The kernel reads and writes it; where
+    /// it does not, the transport does. Either way the volume is asked for no
+    /// byte, nor to flush, synchronize, allocate, seek or copy.
     Passthrough(Backing),
-    /// The volume serves the bytes through the page cache. With `keep`, pages
-    /// cached by earlier opens stay valid.
+    /// The volume serves them, through the page cache.
     Cached {
-        /// The open file.
-        handle: H,
-        /// Whether the content is the same as at the last open.
+        /// The content is what it was at the last open: pages stay valid.
         keep: bool,
     },
-    /// The volume serves every read itself, nothing is cached.
-    Direct(H),
+    /// The volume serves every read and write, nothing is cached.
+    Direct,
 }
 
 /// Something cached that no longer holds. Operations that change a volume from
