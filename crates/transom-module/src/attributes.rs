@@ -137,6 +137,8 @@ pub struct Attributes {
     pub modified: Timestamp,
     /// Last change of content or attributes.
     pub changed: Timestamp,
+    /// When it was made, where that is known.
+    pub created: Option<Timestamp>,
 }
 
 impl Attributes {
@@ -158,6 +160,7 @@ impl Attributes {
             accessed: Timestamp::default(),
             modified: Timestamp::default(),
             changed: Timestamp::default(),
+            created: None,
         }
     }
 }

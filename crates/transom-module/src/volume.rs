@@ -167,6 +167,9 @@ pub struct OpenMode {
     pub direct: bool,
     /// Writes return when they are on stable storage (`O_SYNC`, `O_DSYNC`).
     pub synchronous: bool,
+    /// With `truncate`: the set-id bits and capabilities of the file must go,
+    /// as with [`AttributeChanges`](crate::AttributeChanges).
+    pub drop_privileges: bool,
 }
 
 /// An open file: what the volume remembers of it, and who moves its bytes.
@@ -183,7 +186,8 @@ pub struct Opened<H> {
 pub enum Io {
     /// They are those of this host file. The kernel reads and writes it; where
     /// it does not, the transport does. Either way the volume is asked for no
-    /// byte, nor to flush, synchronize, allocate, seek or copy.
+    /// byte of it, nor to resize, flush, synchronize, allocate, seek or copy
+    /// through this open.
     Passthrough(Backing),
     /// The volume serves them, through the page cache.
     Cached {
