@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use transom_module::{Volume, VolumeDefinition};
 use transom_sys::fuse_abi as abi;
 use transom_sys::fuse_abi::init;
+
+use crate::{Options, Passthrough};
 
 /// How deep the file systems below a backing file may be stacked. With 2, host
 /// files may lie on an overlay (every container's root does); the price is
@@ -14,39 +17,76 @@ const MAX_STACK_DEPTH: u32 = 2;
 /// Pages of one request: 1 MiB, which is also `fs.fuse.max_pages_limit`.
 const MAX_PAGES: u16 = 256;
 
+/// Largest write in bytes.
+const MAX_WRITE: u32 = 1 << 20;
+/// The same for a volume that takes none: the least the kernel accepts.
+const MAX_WRITE_READ_ONLY: u32 = 4096;
+
 /// Background requests (readahead, releases) the kernel may queue.
 const MAX_BACKGROUND: u16 = 64;
 
 /// Asked for whenever the kernel offers it.
 ///
 /// `PARALLEL_DIROPS`: without it, lookups in one directory wait for each other.
-/// `EXPLICIT_INVAL_DATA`: pages stay until we say otherwise, since an item's
-/// id stands for one version of its bytes. `NO_EXPORT_SUPPORT`: a file handle
-/// must not be a way around a view. `WRITEBACK_CACHE` is never asked for: it
+/// `DONT_MASK`: the umask is applied where the item is made, which knows of
+/// default access control lists. `CREATE_SUPP_GROUP`: tells whether the caller
+/// is in the group of the directory. `WRITEBACK_CACHE` is never asked for: it
 /// excludes passthrough.
 const ALWAYS: u64 = init::ASYNC_READ
+    | init::ASYNC_DIO
     | init::ATOMIC_O_TRUNC
     | init::BIG_WRITES
+    | init::DONT_MASK
     | init::DO_READDIRPLUS
     | init::READDIRPLUS_AUTO
     | init::PARALLEL_DIROPS
     | init::MAX_PAGES
     | init::CACHE_SYMLINKS
-    | init::EXPLICIT_INVAL_DATA
+    | init::SETXATTR_EXT
     | init::INIT_EXT
+    | init::CREATE_SUPP_GROUP
     | init::HAS_EXPIRE_ONLY
-    | init::NO_EXPORT_SUPPORT
+    | init::DIRECT_IO_ALLOW_MMAP
     | init::HAS_RESEND;
 
 /// What a volume wants of the connection beyond what is always asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
-    /// I/O by the kernel on backing files.
-    pub(crate) passthrough: bool,
-    /// Opening directories without a request.
-    pub(crate) stateless_directories: bool,
+    /// Flags of INIT.
+    pub(crate) flags: u64,
     /// Largest write in bytes.
     pub(crate) max_write: u32,
+}
+
+impl Wanted {
+    /// For a volume as it is defined and mounted.
+    pub(crate) fn new<V: Volume>(definition: &VolumeDefinition<V>, options: &Options) -> Self {
+        let is_written = !options.read_only;
+        let chosen = [
+            (init::PASSTHROUGH, options.passthrough != Passthrough::Off),
+            (init::NO_OPENDIR_SUPPORT, definition.stateless_directories),
+            // Pages stay until we say otherwise, or until size or time differ.
+            (init::AUTO_INVAL_DATA, definition.changed_by_others),
+            (init::EXPLICIT_INVAL_DATA, !definition.changed_by_others),
+            (init::POSIX_ACL, definition.access_control_lists),
+            // Otherwise the kernel asks for `security.capability` before every
+            // write.
+            (init::HANDLE_KILLPRIV_V2, is_written),
+            (init::POSIX_LOCKS, definition.locks().is_some()),
+            (init::FLOCK_LOCKS, definition.locks().is_some()),
+            (init::ALLOW_IDMAP, options.idmapped),
+            // A handle of a file must not be a way around a view.
+            (init::EXPORT_SUPPORT, definition.persistent_items().is_some()),
+            (init::NO_EXPORT_SUPPORT, definition.persistent_items().is_none()),
+        ];
+        Self {
+            flags: chosen
+                .into_iter()
+                .filter_map(|(flag, wanted)| wanted.then_some(flag))
+                .fold(0, std::ops::BitOr::bitor),
+            max_write: if is_written { MAX_WRITE } else { MAX_WRITE_READ_ONLY },
+        }
+    }
 }
 
 /// What server and kernel agreed on. Plain data: kept by whoever keeps the
@@ -112,14 +152,7 @@ pub(crate) fn negotiate(
     if major != abi::MAJOR || minor < abi::MINOR_OLDEST {
         return Err(UnsupportedVersion { major, minor });
     }
-    let mut asked = ALWAYS;
-    if wanted.passthrough {
-        asked |= init::PASSTHROUGH;
-    }
-    if wanted.stateless_directories {
-        asked |= init::NO_OPENDIR_SUPPORT;
-    }
-    let granted = asked & offered;
+    let granted = (ALWAYS | wanted.flags) & offered;
     let negotiated = Negotiated {
         minor: minor.min(abi::MINOR),
         offered,
@@ -152,8 +185,7 @@ mod tests {
     use super::*;
 
     const WANTED: Wanted = Wanted {
-        passthrough: true,
-        stateless_directories: true,
+        flags: init::PASSTHROUGH | init::NO_OPENDIR_SUPPORT,
         max_write: 4096,
     };
 
@@ -172,10 +204,7 @@ mod tests {
     fn passthrough_and_writeback_exclude_each_other() {
         let (negotiated, _) = negotiate((7, 45), 0, u64::MAX, WANTED).unwrap();
         assert_eq!(negotiated.granted & init::WRITEBACK_CACHE, 0);
-        let without = Wanted {
-            passthrough: false,
-            ..WANTED
-        };
+        let without = Wanted { flags: 0, ..WANTED };
         let (negotiated, answer) = negotiate((7, 45), 0, u64::MAX, without).unwrap();
         assert!(!negotiated.passthrough());
         assert_eq!(answer.max_stack_depth, 0);

@@ -7,7 +7,7 @@ use transom_module::{
     Attributes, Cookie, DirectoryEntry, Entry, Errno, ItemKind, Lifetime, StatFs, Timestamp,
 };
 use transom_sys::fuse_abi as abi;
-use zerocopy::{Immutable, IntoBytes};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 /// What a handler made of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,12 +95,50 @@ pub(crate) fn attr_out(attributes: &Attributes, lifetime: Lifetime) -> abi::Attr
     }
 }
 
+pub(crate) fn statx_out(attributes: &Attributes, lifetime: Lifetime) -> abi::StatxOut {
+    let (attr_valid, attr_valid_nsec) = valid(lifetime);
+    let time = |time: Timestamp| abi::SxTime {
+        tv_sec: time.seconds,
+        tv_nsec: time.nanoseconds,
+        reserved: 0,
+    };
+    let plain = attr(attributes);
+    let mut mask = libc::STATX_BASIC_STATS;
+    if attributes.created.is_some() {
+        mask |= libc::STATX_BTIME;
+    }
+    abi::StatxOut {
+        attr_valid,
+        attr_valid_nsec,
+        flags: 0,
+        spare: [0; 2],
+        stat: abi::Statx {
+            mask,
+            blksize: plain.blksize,
+            nlink: plain.nlink,
+            uid: plain.uid,
+            gid: plain.gid,
+            mode: plain.mode as u16,
+            ino: plain.ino,
+            size: plain.size,
+            blocks: plain.blocks,
+            atime: time(attributes.accessed),
+            btime: time(attributes.created.unwrap_or_default()),
+            ctime: time(attributes.changed),
+            mtime: time(attributes.modified),
+            rdev_major: libc::major(plain.rdev.into()),
+            rdev_minor: libc::minor(plain.rdev.into()),
+            ..abi::Statx::new_zeroed()
+        },
+    }
+}
+
 pub(crate) fn entry_out<I>(entry: &Entry<I>) -> abi::EntryOut {
     let (entry_valid, entry_valid_nsec) = valid(entry.name_lifetime);
     let (attr_valid, attr_valid_nsec) = valid(entry.attributes_lifetime);
     abi::EntryOut {
         nodeid: entry.attributes.id.raw(),
-        generation: 0,
+        generation: entry.generation,
         entry_valid,
         attr_valid,
         entry_valid_nsec,
@@ -112,7 +150,7 @@ pub(crate) fn entry_out<I>(entry: &Entry<I>) -> abi::EntryOut {
 /// A name that does not exist, which the kernel may remember: node 0.
 pub(crate) fn absent_out(lifetime: Lifetime) -> abi::EntryOut {
     let (entry_valid, entry_valid_nsec) = valid(lifetime);
-    let attr = <abi::Attr as zerocopy::FromZeros>::new_zeroed();
+    let attr = abi::Attr::new_zeroed();
     abi::EntryOut {
         nodeid: 0,
         generation: 0,

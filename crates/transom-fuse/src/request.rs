@@ -84,7 +84,7 @@ pub enum Operation<'a> {
     Release(abi::ReleaseIn),
     Fsync(abi::FsyncIn),
     Setxattr {
-        args: abi::SetxattrInCompat,
+        args: abi::SetxattrIn,
         name: &'a OsStr,
         value: &'a [u8],
     },
@@ -184,9 +184,9 @@ impl<'a> Request<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (head, _) = abi::InHeader::read_from_prefix(bytes).map_err(|_| Malformed::Truncated)?;
         let extensions = usize::from(head.total_extlen) * 8;
-        let arguments = bytes
+        let (arguments, extensions) = bytes
             .get(size_of::<abi::InHeader>()..head.len as usize)
-            .and_then(|arguments| arguments.get(..arguments.len().checked_sub(extensions)?))
+            .and_then(|rest| rest.split_at_checked(rest.len().checked_sub(extensions)?))
             .ok_or(Malformed::Truncated)?;
         let unique = head.unique;
         let opcode = Opcode::from_raw(head.opcode).ok_or(Malformed::UnknownOpcode {
@@ -199,6 +199,7 @@ impl<'a> Request<'a> {
             uid: head.uid,
             gid: head.gid,
             pid: head.pid,
+            directory_group: directory_group(extensions),
         };
         Ok(Self {
             unique,
@@ -280,7 +281,7 @@ impl<'a> Operation<'a> {
             Opcode::Release => Self::Release(cursor.take()?),
             Opcode::Fsync => Self::Fsync(cursor.take()?),
             Opcode::Setxattr => {
-                let args: abi::SetxattrInCompat = cursor.take()?;
+                let args: abi::SetxattrIn = cursor.take()?;
                 Self::Setxattr {
                     args,
                     name: cursor.name()?,
@@ -415,6 +416,23 @@ impl<'a> Operation<'a> {
     }
 }
 
+/// The group that the extension of kind `EXT_GROUPS` names: with what makes an
+/// item, the kernel sends the group of the directory if the caller has it as a
+/// supplementary one. What cannot be understood is as good as absent.
+fn directory_group(extensions: &[u8]) -> Option<u32> {
+    let mut rest = extensions;
+    while let Ok((head, _)) = abi::ExtHeader::read_from_prefix(rest) {
+        let (extension, others) = rest.split_at_checked(head.size as usize)?;
+        let mut cursor = Cursor(extension.get(size_of::<abi::ExtHeader>()..)?);
+        if head.kind == abi::EXT_GROUPS {
+            let count: u32 = cursor.take()?;
+            return (count > 0).then(|| cursor.take()).flatten();
+        }
+        rest = others;
+    }
+    None
+}
+
 /// What is left of a request's arguments.
 struct Cursor<'a>(&'a [u8]);
 
@@ -523,6 +541,22 @@ mod tests {
         );
         bytes[36] = 200;
         assert_eq!(Request::decode(&bytes), Err(Malformed::Truncated));
+    }
+
+    #[test]
+    fn the_callers_group_comes_as_an_extension() {
+        let extension = [16u32, abi::EXT_GROUPS, 1, 77].map(u32::to_ne_bytes).concat();
+        let other = [8u32, 1].map(u32::to_ne_bytes).concat();
+        let group = |extensions: &[u8]| {
+            let mut bytes = request(9, &[&[0; 8][..], b"new\0\0\0\0\0", extensions].concat());
+            bytes[36] = u8::try_from(extensions.len() / 8).unwrap();
+            Request::decode(&bytes).unwrap().caller.directory_group
+        };
+        assert_eq!(group(&[]), None);
+        assert_eq!(group(&extension), Some(77));
+        assert_eq!(group(&[other, extension.clone()].concat()), Some(77));
+        assert_eq!(group(&extension[..8]), None);
+        assert_eq!(group(&[0; 16]), None);
     }
 
     #[test]

@@ -56,6 +56,18 @@ wire! {
     EntryOut(128) {
         nodeid: u64, generation: u64, entry_valid: u64, attr_valid: u64, entry_valid_nsec: u32, attr_valid_nsec: u32, attr: Attr,
     }
+    /// A time of STATX.
+    SxTime(16) { tv_sec: i64, tv_nsec: u32, reserved: i32, }
+    /// Attributes of a node, as STATX has them.
+    Statx(256) {
+        mask: u32, blksize: u32, attributes: u64, nlink: u32, uid: u32, gid: u32, mode: u16, spare0: u16,
+        ino: u64, size: u64, blocks: u64, attributes_mask: u64, atime: SxTime, btime: SxTime, ctime: SxTime, mtime: SxTime,
+        rdev_major: u32, rdev_minor: u32, dev_major: u32, dev_minor: u32, spare2: [u64; 14],
+    }
+    /// Answer to STATX.
+    StatxOut(288) { attr_valid: u64, attr_valid_nsec: u32, flags: u32, spare: [u64; 2], stat: Statx, }
+    /// Head of one extension at the end of a request. The size includes it.
+    ExtHeader(8) { size: u32, kind: u32, }
     /// Answer to GETATTR and SETATTR.
     AttrOut(104) { attr_valid: u64, attr_valid_nsec: u32, dummy: u32, attr: Attr, }
     /// FORGET.
@@ -105,14 +117,16 @@ wire! {
     }
     /// FSYNC and FSYNCDIR.
     FsyncIn(16) { fh: u64, fsync_flags: u32, padding: u32, }
-    /// SETXATTR, when SETXATTR_EXT was not negotiated.
-    SetxattrInCompat(8) { size: u32, flags: u32, }
+    /// SETXATTR, with SETXATTR_EXT negotiated, which it always is.
+    SetxattrIn(16) { size: u32, flags: u32, setxattr_flags: u32, padding: u32, }
     /// GETXATTR and LISTXATTR.
     GetxattrIn(8) { size: u32, padding: u32, }
     /// Answer to GETXATTR and LISTXATTR that asked for a size.
     GetxattrOut(8) { size: u32, padding: u32, }
     /// GETLK, SETLK and SETLKW.
     LkIn(48) { fh: u64, owner: u64, start: u64, end: u64, kind: u32, pid: u32, lk_flags: u32, padding: u32, }
+    /// Answer to GETLK.
+    LkOut(24) { start: u64, end: u64, kind: u32, pid: u32, }
     /// ACCESS.
     AccessIn(8) { mask: u32, padding: u32, }
     /// INIT, as far as every kernel of 7.36 and later sends it.
@@ -129,6 +143,8 @@ wire! {
     BmapIn(16) { block: u64, blocksize: u32, padding: u32, }
     /// IOCTL, followed by `in_size` bytes.
     IoctlIn(32) { fh: u64, flags: u32, cmd: u32, arg: u64, in_size: u32, out_size: u32, }
+    /// Answer to IOCTL, followed by what the caller takes back.
+    IoctlOut(16) { result: i32, flags: u32, in_iovs: u32, out_iovs: u32, }
     /// POLL.
     PollIn(24) { fh: u64, kh: u64, flags: u32, events: u32, }
     /// FALLOCATE.
@@ -139,6 +155,8 @@ wire! {
     LseekOut(8) { offset: u64, }
     /// COPY_FILE_RANGE and COPY_FILE_RANGE_64.
     CopyFileRangeIn(56) { fh_in: u64, off_in: u64, nodeid_out: u64, fh_out: u64, off_out: u64, len: u64, flags: u64, }
+    /// Answer to COPY_FILE_RANGE_64.
+    CopyFileRangeOut(8) { bytes_copied: u64, }
     /// SYNCFS.
     SyncfsIn(8) { padding: u64, }
     /// SETUPMAPPING.
@@ -310,21 +328,31 @@ pub enum NotifyCode {
 #[allow(missing_docs, reason = "the names are the kernel's")]
 pub mod init {
     pub const ASYNC_READ: u64 = 1 << 0;
+    pub const POSIX_LOCKS: u64 = 1 << 1;
     pub const ATOMIC_O_TRUNC: u64 = 1 << 3;
+    pub const EXPORT_SUPPORT: u64 = 1 << 4;
     pub const BIG_WRITES: u64 = 1 << 5;
+    pub const DONT_MASK: u64 = 1 << 6;
+    pub const FLOCK_LOCKS: u64 = 1 << 10;
     pub const AUTO_INVAL_DATA: u64 = 1 << 12;
     pub const DO_READDIRPLUS: u64 = 1 << 13;
     pub const READDIRPLUS_AUTO: u64 = 1 << 14;
+    pub const ASYNC_DIO: u64 = 1 << 15;
     pub const WRITEBACK_CACHE: u64 = 1 << 16;
     pub const NO_OPEN_SUPPORT: u64 = 1 << 17;
     pub const PARALLEL_DIROPS: u64 = 1 << 18;
+    pub const POSIX_ACL: u64 = 1 << 20;
     pub const ABORT_ERROR: u64 = 1 << 21;
     pub const MAX_PAGES: u64 = 1 << 22;
     pub const CACHE_SYMLINKS: u64 = 1 << 23;
     pub const NO_OPENDIR_SUPPORT: u64 = 1 << 24;
     pub const EXPLICIT_INVAL_DATA: u64 = 1 << 25;
+    pub const HANDLE_KILLPRIV_V2: u64 = 1 << 28;
+    pub const SETXATTR_EXT: u64 = 1 << 29;
     pub const INIT_EXT: u64 = 1 << 30;
+    pub const CREATE_SUPP_GROUP: u64 = 1 << 34;
     pub const HAS_EXPIRE_ONLY: u64 = 1 << 35;
+    pub const DIRECT_IO_ALLOW_MMAP: u64 = 1 << 36;
     pub const PASSTHROUGH: u64 = 1 << 37;
     pub const NO_EXPORT_SUPPORT: u64 = 1 << 38;
     pub const HAS_RESEND: u64 = 1 << 39;
@@ -338,5 +366,38 @@ pub mod open {
     pub const DIRECT_IO: u32 = 1 << 0;
     pub const KEEP_CACHE: u32 = 1 << 1;
     pub const NOFLUSH: u32 = 1 << 5;
+    pub const PARALLEL_DIRECT_WRITES: u32 = 1 << 6;
     pub const PASSTHROUGH: u32 = 1 << 7;
 }
+
+/// Which fields of SETATTR count.
+#[allow(missing_docs, reason = "the names are the kernel's")]
+pub mod fattr {
+    pub const MODE: u32 = 1 << 0;
+    pub const UID: u32 = 1 << 1;
+    pub const GID: u32 = 1 << 2;
+    pub const SIZE: u32 = 1 << 3;
+    pub const ATIME: u32 = 1 << 4;
+    pub const MTIME: u32 = 1 << 5;
+    pub const FH: u32 = 1 << 6;
+    pub const ATIME_NOW: u32 = 1 << 7;
+    pub const MTIME_NOW: u32 = 1 << 8;
+    pub const KILL_SUIDGID: u32 = 1 << 11;
+}
+
+/// Flags of the other requests.
+#[allow(missing_docs, reason = "the names are the kernel's")]
+pub mod flags {
+    pub const OPEN_KILL_SUIDGID: u32 = 1 << 0;
+    pub const WRITE_CACHE: u32 = 1 << 0;
+    pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
+    pub const FSYNC_FDATASYNC: u32 = 1 << 0;
+    pub const RELEASE_FLOCK_UNLOCK: u32 = 1 << 1;
+    pub const LK_FLOCK: u32 = 1 << 0;
+    pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
+    pub const IOCTL_DIR: u32 = 1 << 4;
+}
+
+/// Kind of the extension that lists groups of the caller: a count, then the
+/// groups, each 32 bits.
+pub const EXT_GROUPS: u32 = 32;
