@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use transom_fuse::{Opcode, Options, Session};
 use transom_module::{
-    Attributes, Backing, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Errno, ItemId,
+    Attributes, Backing, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Errno, Io, ItemId,
     ItemKind, Lifetime, Lookup, OpenMode, Opened, Result, Volume, VolumeDefinition,
 };
 
@@ -59,6 +59,7 @@ impl Hello {
         Entry {
             item,
             attributes: self.attributes_of(item),
+            generation: 0,
             // Nothing here ever changes, so the kernel need not ask again.
             name_lifetime: Lifetime::FOREVER,
             attributes_lifetime: Lifetime::FOREVER,
@@ -68,7 +69,7 @@ impl Hello {
 
 impl Volume for Hello {
     type Item = Item;
-    /// An open file that we serve: nothing has to be remembered of it.
+    /// Nothing has to be remembered of an open file.
     type Handle = ();
 
     fn root(&self) -> Result<Entry<Item>> {
@@ -115,14 +116,12 @@ impl Volume for Hello {
     }
 
     fn open(&self, _: &Context<'_>, item: &Item, _: OpenMode) -> Result<Opened<()>> {
-        match item {
-            Item::Root => Err(Errno::EISDIR.into()),
-            Item::Greeting => Ok(Opened::Cached {
-                handle: (),
-                keep: true,
-            }),
-            Item::HostName => Ok(Opened::Passthrough(self.host_name.clone())),
-        }
+        let io = match item {
+            Item::Root => return Err(Errno::EISDIR.into()),
+            Item::Greeting => Io::Cached { keep: true },
+            Item::HostName => Io::Passthrough(self.host_name.clone()),
+        };
+        Ok(Opened { handle: (), io })
     }
 
     fn read(

@@ -1,18 +1,14 @@
-//! Backing files registered with the kernel.
-//!
-//! The kernel's rules, all measured (and asserted in `tests/it/passthrough.rs`):
-//! a node keeps one backing id for as long as any open of it exists, a second
-//! id is `EIO` even for the same host file; passthrough and ordinary opens of
-//! one node exclude each other, also `EIO`. So the choice is made once per
-//! node, at its first open, and stays until the kernel forgets the node.
+//! Backing files: as numbers for the kernel, and as open files for us where
+//! the kernel does not do the I/O.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
-use std::sync::{Arc, Weak};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock, Weak};
 
-use rustix::fs::{Mode, OFlags};
-use transom_module::Backing;
+use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom, Stat};
+use rustix::io::{Errno, ReadWriteFlags};
+use rustix::thread::CapabilitySet;
+use transom_module::{Backing, OpenMode, Region, Synchronize, WriteMode};
 use transom_sys::fuse_device;
 
 /// A backing file's number in one connection. Dropping it gives the number
@@ -28,11 +24,28 @@ pub(crate) struct BackingId {
 impl BackingId {
     /// Registers `file`. See [`fuse_device::backing_open`] for the errors.
     pub(crate) fn register(connection: &Arc<OwnedFd>, file: BorrowedFd<'_>) -> io::Result<Self> {
-        let number = fuse_device::backing_open(connection, file)?;
         Ok(Self {
-            number,
+            number: fuse_device::backing_open(connection, file)?,
             connection: Arc::downgrade(connection),
         })
+    }
+
+    /// Registers `file` so that what is written to it loses its set-id bits,
+    /// whoever writes.
+    ///
+    /// The kernel writes with the credentials of the one who registered the
+    /// file. Root's would keep the bits for every user of the mount.
+    pub(crate) fn register_writable(
+        connection: &Arc<OwnedFd>,
+        file: BorrowedFd<'_>,
+    ) -> io::Result<Self> {
+        let own = rustix::thread::capabilities(None)?;
+        let mut less = own;
+        less.effective.remove(CapabilitySet::FSETID);
+        rustix::thread::set_capabilities(None, less)?;
+        let registered = Self::register(connection, file);
+        rustix::thread::set_capabilities(None, own)?;
+        registered
     }
 
     pub(crate) fn number(&self) -> i32 {
@@ -50,60 +63,158 @@ impl Drop for BackingId {
     }
 }
 
-/// A node's backing file, as its first open settled it.
+/// The backing file of one open, for what is done here: everything without
+/// passthrough; with it, what the kernel sends all the same (`readahead(2)`
+/// and `posix_fadvise(WILLNEED)`, synchronizing, allocating, seeking, copying).
 #[derive(Debug)]
-pub(crate) struct NodeBacking {
-    file: Backing,
-    /// Present if the kernel reads the file itself.
-    id: Option<BackingId>,
-    readable: OnceLock<OwnedFd>,
+pub(crate) struct HostFile {
+    backing: Backing,
+    mode: OpenMode,
+    opened: OnceLock<Arc<OwnedFd>>,
 }
 
-impl NodeBacking {
-    pub(crate) fn new(file: Backing, id: Option<BackingId>) -> Self {
+impl HostFile {
+    pub(crate) fn new(backing: Backing, mode: OpenMode) -> Self {
+        let opened = backing.opened().cloned();
         Self {
-            file,
-            id,
-            readable: OnceLock::new(),
+            backing,
+            mode,
+            opened: opened.map_or_else(OnceLock::new, OnceLock::from),
         }
     }
 
-    pub(crate) fn id(&self) -> Option<&BackingId> {
-        self.id.as_ref()
+    /// What names the file, to be registered.
+    pub(crate) fn file(&self) -> BorrowedFd<'_> {
+        self.backing.as_fd()
     }
 
-    /// Length of the file now, in bytes.
-    pub(crate) fn size(&self) -> io::Result<u64> {
-        Ok(rustix::fs::fstat(&self.file)?.st_size.cast_unsigned())
+    pub(crate) fn stat(&self) -> io::Result<Stat> {
+        Ok(rustix::fs::fstat(&self.backing)?)
     }
 
-    /// Reads for the kernel. Needed without passthrough, and with it for
-    /// `readahead(2)` and `posix_fadvise(WILLNEED)`, which the kernel sends
-    /// here all the same.
+    /// Opens the file in the way the caller has it open, if it is not yet.
+    pub(crate) fn open(&self) -> io::Result<BorrowedFd<'_>> {
+        if let Some(file) = self.opened.get() {
+            return Ok(file.as_fd());
+        }
+        // The kernel has checked the caller's right to it. O_DIRECT is not for
+        // us: our buffers are not aligned as it wants.
+        let mut flags = OFlags::CLOEXEC | OFlags::NOCTTY;
+        flags |= match (self.mode.read, self.mode.write) {
+            (true, true) => OFlags::RDWR,
+            (false, true) => OFlags::WRONLY,
+            (_, false) => OFlags::RDONLY,
+        };
+        if self.mode.synchronous {
+            flags |= OFlags::SYNC;
+        }
+        let path = format!("/proc/self/fd/{}", self.backing.as_fd().as_raw_fd());
+        let file = rustix::fs::open(path, flags, Mode::empty())?;
+        Ok(self.opened.get_or_init(|| Arc::new(file)).as_fd())
+    }
+
+    /// Reads until the buffer is full or the file ends.
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let file = self.readable()?;
+        let file = self.open()?;
         let mut filled = 0;
         while filled < buffer.len() {
             match rustix::io::pread(file, &mut buffer[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(filled)
     }
 
-    fn readable(&self) -> io::Result<&OwnedFd> {
-        if let Some(file) = self.readable.get() {
-            return Ok(file);
+    /// Writes all of `data`, or as much as there is room for: an error is
+    /// returned only if nothing was written before it.
+    pub(crate) fn write(&self, offset: u64, data: &[u8], mode: WriteMode) -> io::Result<usize> {
+        let file = self.open()?;
+        if mode.drop_privileges {
+            drop_set_id_bits(file)?;
         }
-        // The module may have opened the file with O_PATH.
-        let path = format!(
-            "/proc/self/fd/{}",
-            std::os::fd::AsRawFd::as_raw_fd(&self.file.as_fd())
-        );
-        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(self.readable.get_or_init(|| file))
+        let flags = if mode.append {
+            ReadWriteFlags::APPEND
+        } else {
+            ReadWriteFlags::empty()
+        };
+        let mut written = 0;
+        while written < data.len() {
+            let rest = [IoSlice::new(&data[written..])];
+            match rustix::io::pwritev2(file, &rest, offset + written as u64, flags) {
+                Ok(0) => break,
+                Ok(count) => written += count,
+                Err(Errno::INTR) => {}
+                Err(error) if written == 0 => return Err(error.into()),
+                Err(_) => break,
+            }
+        }
+        Ok(written)
     }
+
+    pub(crate) fn resize(&self, size: u64, drop_privileges: bool) -> io::Result<()> {
+        let file = self.open()?;
+        if drop_privileges {
+            drop_set_id_bits(file)?;
+        }
+        Ok(rustix::fs::ftruncate(file, size)?)
+    }
+
+    pub(crate) fn synchronize(&self, what: Synchronize) -> io::Result<()> {
+        let file = self.open()?;
+        Ok(match what {
+            Synchronize::Data => rustix::fs::fdatasync(file),
+            Synchronize::All => rustix::fs::fsync(file),
+        }?)
+    }
+
+    /// `mode` is that of `fallocate(2)`.
+    pub(crate) fn allocate(&self, mode: u32, offset: u64, length: u64) -> io::Result<()> {
+        let mode = FallocateFlags::from_bits_retain(mode);
+        Ok(rustix::fs::fallocate(self.open()?, mode, offset, length)?)
+    }
+
+    pub(crate) fn seek(&self, offset: u64, region: Region) -> io::Result<u64> {
+        let to = match region {
+            Region::Data => SeekFrom::Data(offset),
+            Region::Hole => SeekFrom::Hole(offset),
+        };
+        Ok(rustix::fs::seek(self.open()?, to)?)
+    }
+
+    pub(crate) fn copy_to(
+        &self,
+        offset: u64,
+        to: &Self,
+        to_offset: u64,
+        length: u64,
+    ) -> io::Result<u64> {
+        let (mut from_at, mut to_at) = (offset, to_offset);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let copied = rustix::fs::copy_file_range(
+            self.open()?,
+            Some(&mut from_at),
+            to.open()?,
+            Some(&mut to_at),
+            length,
+        )?;
+        Ok(copied as u64)
+    }
+}
+
+/// What the kernel does for a writer who has no right to keep them. The
+/// capabilities of the file it takes away from every writer.
+fn drop_set_id_bits(file: BorrowedFd<'_>) -> io::Result<()> {
+    let mode = rustix::fs::fstat(file)?.st_mode;
+    let mut kept = mode & !libc::S_ISUID;
+    // Without the right to execute, the bit means something else.
+    if mode & libc::S_IXGRP != 0 {
+        kept &= !libc::S_ISGID;
+    }
+    if kept != mode {
+        rustix::fs::fchmod(file, Mode::from_raw_mode(kept & 0o7777))?;
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ pub(crate) struct Counters {
     pub(crate) served_opens: AtomicU64,
     pub(crate) backing_refused: AtomicU64,
     pub(crate) bytes_read: AtomicU64,
+    pub(crate) bytes_written: AtomicU64,
     pub(crate) malformed: AtomicU64,
     pub(crate) interrupted: AtomicU64,
     pub(crate) timed_out: AtomicU64,
@@ -26,6 +27,7 @@ impl Counters {
             served_opens: zero(),
             backing_refused: zero(),
             bytes_read: zero(),
+            bytes_written: zero(),
             malformed: zero(),
             interrupted: zero(),
             timed_out: zero(),
@@ -50,6 +52,7 @@ impl Counters {
             served_opens: load(&self.served_opens),
             backing_refused: load(&self.backing_refused),
             bytes_read: load(&self.bytes_read),
+            bytes_written: load(&self.bytes_written),
             malformed: load(&self.malformed),
             interrupted: load(&self.interrupted),
             timed_out: load(&self.timed_out),
@@ -68,15 +71,17 @@ pub(crate) fn add(counter: &AtomicU64, amount: u64) {
 pub struct Statistics {
     /// Requests by opcode; opcodes that never came are left out.
     pub requests: Vec<(Opcode, u64)>,
-    /// Opens whose bytes the kernel reads from the backing file.
+    /// Opens whose bytes the kernel moves from and to the backing file.
     pub passthrough_opens: u64,
-    /// Opens whose bytes are read through the server.
+    /// Opens whose bytes pass through the server.
     pub served_opens: u64,
     /// Backing files the kernel refused to register; their bytes are read
     /// through the server.
     pub backing_refused: u64,
-    /// Bytes that passed through the server.
+    /// Bytes that passed through the server to whoever read them.
     pub bytes_read: u64,
+    /// Bytes that passed through the server from whoever wrote them.
+    pub bytes_written: u64,
     /// Requests that could not be decoded.
     pub malformed: u64,
     /// Requests answered with `EINTR` because their caller was killed.

@@ -55,6 +55,8 @@ pub(crate) struct Slot {
     started_ms: AtomicU64,
     /// The caller's thread, 0 if the kernel did not say.
     caller: AtomicU64,
+    /// The request waits for another process: a lock.
+    waits: AtomicBool,
     /// The kernel asked to interrupt the request.
     interrupted: AtomicBool,
     /// Tells the handler that its answer is not wanted any more.
@@ -71,13 +73,15 @@ pub(crate) struct Pending {
     pub(crate) unique: u64,
     pub(crate) started_ms: u64,
     pub(crate) caller: u64,
+    pub(crate) waits: bool,
     pub(crate) interrupted: bool,
 }
 
 impl Slot {
-    fn begin(&self, unique: u64, caller: u32, now_ms: u64) {
+    fn begin(&self, unique: u64, caller: u32, waits: bool, now_ms: u64) {
         self.started_ms.store(now_ms, Ordering::Relaxed);
         self.caller.store(u64::from(caller), Ordering::Relaxed);
+        self.waits.store(waits, Ordering::Relaxed);
         self.interrupted.store(false, Ordering::Relaxed);
         self.cancelled.store(false, Ordering::Relaxed);
         // SeqCst: ordered against the monitor's decision to sleep, see
@@ -97,6 +101,7 @@ impl Slot {
             unique,
             started_ms: self.started_ms.load(Ordering::Relaxed),
             caller: self.caller.load(Ordering::Relaxed),
+            waits: self.waits.load(Ordering::Relaxed),
             interrupted: self.interrupted.load(Ordering::Relaxed),
         })
     }
@@ -167,6 +172,7 @@ impl Slots {
             state: AtomicU64::new(IDLE),
             started_ms: AtomicU64::new(0),
             caller: AtomicU64::new(0),
+            waits: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             taken: AtomicBool::new(false),
@@ -206,8 +212,8 @@ impl Slots {
     }
 
     /// A worker begins a request.
-    pub(crate) fn begin(&self, slot: &Slot, unique: u64, caller: u32) {
-        slot.begin(unique, caller, self.now_ms());
+    pub(crate) fn begin(&self, slot: &Slot, unique: u64, caller: u32, waits: bool) {
+        slot.begin(unique, caller, waits, self.now_ms());
         if self.early_count.load(Ordering::SeqCst) > 0 && self.remove_early(unique) {
             slot.interrupted.store(true, Ordering::Relaxed);
         }
@@ -281,13 +287,13 @@ mod tests {
     fn exactly_one_answers() {
         let slots = Slots::new(1);
         let slot = slots.get(slots.take().unwrap());
-        slot.begin(8, 0, 0);
+        slot.begin(8, 0, false, 0);
         assert!(slot.take_over(8));
         assert!(!slot.take_over(8));
         assert!(slot.cancelled.load(Ordering::Relaxed));
         assert!(!slot.finish());
 
-        slot.begin(10, 0, 0);
+        slot.begin(10, 0, false, 0);
         assert!(!slot.take_over(8));
         assert!(slot.finish());
         assert!(slot.pending().is_none());
@@ -301,7 +307,7 @@ mod tests {
             (Some(0), Some(1), None)
         );
         let slot = slots.get(1);
-        slots.begin(slot, 12, 77);
+        slots.begin(slot, 12, 77, false);
         slots.interrupt(14);
         assert!(!slot.pending().unwrap().interrupted);
         slots.interrupt(12);
@@ -310,13 +316,13 @@ mod tests {
         assert_eq!(pending.caller, 77);
 
         assert!(slot.finish());
-        slots.begin(slot, 14, 77);
+        slots.begin(slot, 14, 77, false);
         assert!(
             slot.pending().unwrap().interrupted,
             "the interrupt that came early"
         );
         assert!(slot.finish());
-        slots.begin(slot, 16, 77);
+        slots.begin(slot, 16, 77, false);
         assert!(!slot.pending().unwrap().interrupted);
         slots.give_back(0);
         assert_eq!(slots.take(), Some(0));

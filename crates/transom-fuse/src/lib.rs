@@ -4,8 +4,8 @@
 //!             kernel                                     module
 //!               │ /dev/fuse                                 ▲
 //!               ▼                                           │ values
-//!   queue ─► request ─► server ── nodes, handles ── VolumeDefinition
-//!               bytes → values      who is alive
+//!   queue ─► request ─► server ── nodes, open files VolumeDefinition
+//!               bytes → values      what is alive
 //!   queue ◄── reply ◄──┘
 //!               values → bytes
 //! ```
@@ -26,13 +26,13 @@
 
 mod backing;
 mod counters;
-mod handles;
 mod inflight;
 mod mount;
 mod nearness;
 mod negotiation;
 mod nodes;
 mod notify;
+mod open_files;
 pub mod queue;
 mod reply;
 pub mod request;
@@ -43,5 +43,5 @@ mod workers;
 pub use counters::Statistics;
 pub use negotiation::{Negotiated, UnsupportedVersion};
 pub use reply::Answer;
-pub use session::{MountError, Options, Session};
+pub use session::{MountError, Options, Passthrough, Session};
 pub use transom_sys::fuse_abi::Opcode;

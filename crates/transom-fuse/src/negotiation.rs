@@ -76,15 +76,25 @@ impl Wanted {
             (init::FLOCK_LOCKS, definition.locks().is_some()),
             (init::ALLOW_IDMAP, options.idmapped),
             // A handle of a file must not be a way around a view.
-            (init::EXPORT_SUPPORT, definition.persistent_items().is_some()),
-            (init::NO_EXPORT_SUPPORT, definition.persistent_items().is_none()),
+            (
+                init::EXPORT_SUPPORT,
+                definition.persistent_items().is_some(),
+            ),
+            (
+                init::NO_EXPORT_SUPPORT,
+                definition.persistent_items().is_none(),
+            ),
         ];
         Self {
             flags: chosen
                 .into_iter()
                 .filter_map(|(flag, wanted)| wanted.then_some(flag))
                 .fold(0, std::ops::BitOr::bitor),
-            max_write: if is_written { MAX_WRITE } else { MAX_WRITE_READ_ONLY },
+            max_write: if is_written {
+                MAX_WRITE
+            } else {
+                MAX_WRITE_READ_ONLY
+            },
         }
     }
 }

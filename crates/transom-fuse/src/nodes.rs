@@ -12,14 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use transom_module::{Entry, ItemId, Volume, VolumeDefinition};
 
-use crate::backing::NodeBacking;
+use crate::open_files::NodeOpens;
 
 /// One live item.
 pub(crate) struct Node<V: Volume> {
-    /// In bytes, as the kernel was told.
+    /// In bytes, as the kernel was told when the item was found.
     pub(crate) size: u64,
-    /// Settled by the first open; see [`crate::backing`].
-    pub(crate) backing: Mutex<Option<Arc<NodeBacking>>>,
+    /// How the item is open now.
+    pub(crate) opens: Mutex<NodeOpens>,
     item: Option<V::Item>,
     definition: Arc<VolumeDefinition<V>>,
 }
@@ -67,26 +67,29 @@ impl<V: Volume> NodeTable<V> {
 
     /// Counts one lookup of the item in `found`, which the kernel is about to
     /// be told. Undone by [`forget`](Self::forget) if the answer is lost.
-    pub(crate) fn acquire(&self, found: Entry<V::Item>) {
+    pub(crate) fn acquire(&self, found: Entry<V::Item>) -> Arc<Node<V>> {
         let id = found.attributes.id;
         let node = Arc::new(Node {
             size: found.attributes.size,
-            backing: Mutex::new(None),
+            opens: Mutex::default(),
             item: Some(found.item),
             definition: Arc::clone(&self.definition),
         });
-        // A second item of the same id is the same item: `node` is dropped and
-        // gives it back, outside the lock.
-        let _duplicate = match self.shard(id.raw()).entry(id.raw()) {
+        // A second item of the same id is the same item: then `node` is dropped
+        // at the end, after the lock, and gives it back.
+        match self.shard(id.raw()).entry(id.raw()) {
             Slot::Occupied(mut slot) => {
                 slot.get_mut().lookups += 1;
-                Some(node)
+                Arc::clone(&slot.get().node)
             }
             Slot::Vacant(slot) => {
-                slot.insert(Counted { node, lookups: 1 });
-                None
+                slot.insert(Counted {
+                    node: Arc::clone(&node),
+                    lookups: 1,
+                });
+                node
             }
-        };
+        }
     }
 
     /// The node of that number, if the kernel may still refer to it.

@@ -545,7 +545,9 @@ mod tests {
 
     #[test]
     fn the_callers_group_comes_as_an_extension() {
-        let extension = [16u32, abi::EXT_GROUPS, 1, 77].map(u32::to_ne_bytes).concat();
+        let extension = [16u32, abi::EXT_GROUPS, 1, 77]
+            .map(u32::to_ne_bytes)
+            .concat();
         let other = [8u32, 1].map(u32::to_ne_bytes).concat();
         let group = |extensions: &[u8]| {
             let mut bytes = request(9, &[&[0; 8][..], b"new\0\0\0\0\0", extensions].concat());

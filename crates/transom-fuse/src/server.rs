@@ -1,26 +1,37 @@
 //! From requests to calls of the volume, and back.
+//!
+//! This file knows every request; what takes more than a line to answer is in
+//! the files below it: `opening`, `bytes`, `changing`, `listing`,
+//! `attributes`, `control`, `locking`.
+
+mod attributes;
+mod bytes;
+mod changing;
+mod control;
+mod listing;
+mod locking;
+mod opening;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 
 use transom_module::{
-    Backing, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Errno, Error, ItemId, Lookup,
-    NAME_BYTES_MAX, OpenMode, Opened, Volume, VolumeDefinition,
+    Context, Entry, Errno, Error, ItemId, Lookup, NAME_BYTES_MAX, NewKind, Removed, Volume,
+    VolumeDefinition,
 };
 use transom_sys::fuse_abi as abi;
-use zerocopy::{FromZeros, IntoBytes};
 
-use crate::backing::{BackingId, NodeBacking};
-use crate::counters::{Counters, add};
-use crate::handles::HandleTable;
+use crate::counters::Counters;
 use crate::negotiation::Negotiated;
 use crate::nodes::{Node, NodeTable};
-use crate::reply::{Answer, ListingWriter, absent_out, attr_out, entry_out, statfs_out};
+use crate::open_files::OpenFiles;
+use crate::reply::{Answer, absent_out, attr_out, entry_out, statfs_out, statx_out};
 use crate::request::{Operation, Request};
+use crate::{Options, Passthrough};
 
 type Result = std::result::Result<Answer, Error>;
 
@@ -29,8 +40,10 @@ pub(crate) struct Server<V: Volume> {
     pub(crate) definition: Arc<VolumeDefinition<V>>,
     pub(crate) nodes: NodeTable<V>,
     pub(crate) counters: Arc<Counters>,
-    handles: HandleTable<V>,
+    open_files: OpenFiles<V>,
     negotiated: Negotiated,
+    passthrough: Passthrough,
+    read_only: bool,
     connection: Arc<OwnedFd>,
     /// Set once the kernel has refused a backing file for lack of privilege:
     /// it will refuse them all.
@@ -49,6 +62,7 @@ impl<V: Volume> Server<V> {
     pub(crate) fn new(
         definition: VolumeDefinition<V>,
         negotiated: Negotiated,
+        options: &Options,
         connection: Arc<OwnedFd>,
         counters: Arc<Counters>,
     ) -> std::result::Result<Self, Error> {
@@ -63,11 +77,13 @@ impl<V: Volume> Server<V> {
         }
         nodes.acquire(root);
         Ok(Self {
-            handles: HandleTable::new(Arc::clone(&definition)),
+            open_files: OpenFiles::new(),
             definition,
             nodes,
             counters,
             negotiated,
+            passthrough: options.passthrough,
+            read_only: options.read_only,
             connection,
             passthrough_forbidden: AtomicBool::new(false),
         })
@@ -115,8 +131,32 @@ impl<V: Volume> Server<V> {
             self.nodes.forget(node, 1);
         }
         if let Some(handle) = out.handle.take() {
-            self.handles.remove(handle);
+            self.open_files.remove(handle);
         }
+    }
+
+    /// The volume is unmounted: closes what the kernel will not close any more
+    /// and brings everything to stable storage.
+    pub(crate) fn finish(&self) {
+        self.open_files.clear();
+        if !self.read_only
+            && let Some(group) = self.definition.synchronization()
+            && let Err(error) = group.synchronize(&Context::internal())
+        {
+            tracing::error!(%error, "the volume could not be synchronized at its end");
+        }
+    }
+
+    fn node(&self, id: u64) -> std::result::Result<Arc<Node<V>>, Errno> {
+        self.nodes.get(id).ok_or(Errno::ESTALE)
+    }
+
+    /// Answers with an entry that the kernel then refers to.
+    fn found(&self, payload: &mut [u8], entry: Entry<V::Item>, out: &mut HandedOut) -> Answer {
+        let answer = Answer::value(payload, &entry_out(&entry));
+        out.nodes.push(entry.attributes.id.raw());
+        self.nodes.acquire(entry);
+        answer
     }
 
     fn dispatch(
@@ -127,26 +167,9 @@ impl<V: Volume> Server<V> {
         out: &mut HandedOut,
     ) -> Result {
         let volume = &self.definition.volume;
-        let node = || self.nodes.get(request.node).ok_or(Errno::ESTALE);
+        let node = || self.node(request.node);
         match &request.operation {
-            Operation::Lookup { name } => {
-                // `.` and `..` are asked for only by exporters of the mount.
-                if matches!(name.as_bytes(), b"." | b"..") {
-                    return Err(Errno::EINVAL.into());
-                }
-                if name.len() > NAME_BYTES_MAX {
-                    return Err(Errno::ENAMETOOLONG.into());
-                }
-                match volume.lookup(context, node()?.item(), name)? {
-                    Lookup::Found(entry) => {
-                        let answer = Answer::value(payload, &entry_out(&entry));
-                        out.nodes.push(entry.attributes.id.raw());
-                        self.nodes.acquire(entry);
-                        Ok(answer)
-                    }
-                    Lookup::Absent(lifetime) => Ok(Answer::value(payload, &absent_out(lifetime))),
-                }
-            }
+            Operation::Lookup { name } => self.lookup(context, request.node, name, payload, out),
             Operation::Forget { lookups } => {
                 self.nodes.forget(request.node, *lookups);
                 Ok(Answer::Silence)
@@ -165,74 +188,99 @@ impl<V: Volume> Server<V> {
                 let target = volume.read_link(context, node()?.item())?;
                 Ok(Answer::bytes(payload, &target.into_vec()))
             }
-            Operation::Open(args) => self.open(context, &*node()?, args.flags, payload, out),
-            Operation::Read(args) => self.read(context, &*node()?, args, payload),
-            Operation::Release(args) => {
-                self.handles.remove(args.fh);
+            Operation::Statx(_) => {
+                let (attributes, lifetime) = volume.attributes(context, node()?.item())?;
+                Ok(Answer::value(payload, &statx_out(&attributes, lifetime)))
+            }
+            Operation::Statfs => Ok(Answer::value(payload, &statfs_out(&volume.statfs()?))),
+
+            Operation::Open(args) => self.open(context, &node()?, args, payload, out),
+            Operation::Release(args) => self.release(context, args),
+            Operation::Opendir(_) => self.open_directory(context, &node()?, payload, out),
+            Operation::Releasedir(args) => {
+                self.open_files.remove(args.fh);
                 Ok(Answer::EMPTY)
             }
-            Operation::Opendir(_)
-                if V::STATELESS_DIRECTORIES && self.negotiated.stateless_directories() =>
-            {
-                Err(Errno::ENOSYS.into())
+            Operation::Readdir(args) => self.list(context, &node()?, args, false, payload, out),
+            Operation::Readdirplus(args) => self.list(context, &node()?, args, true, payload, out),
+
+            Operation::Read(args) => self.read(context, args, payload),
+            Operation::Write { args, data } => self.write(context, args, data, payload),
+            Operation::Flush(args) => self.flush(context, args),
+            Operation::Fsync(args) | Operation::Fsyncdir(args) => self.synchronize(context, args),
+            Operation::Syncfs => self.synchronize_volume(context),
+            Operation::Fallocate(args) => self.allocate(context, args),
+            Operation::Lseek(args) => self.seek(context, args, payload),
+            Operation::CopyFileRange(args) => {
+                let copied = self.copy_range(context, args)?;
+                let size = copied.min(u64::from(u32::MAX)) as u32;
+                Ok(Answer::value(payload, &abi::WriteOut { size, padding: 0 }))
             }
-            Operation::Opendir(_) => Ok(Answer::value(payload, &abi::OpenOut::new_zeroed())),
-            Operation::Releasedir(_) => Ok(Answer::EMPTY),
-            Operation::Readdir(args) => self.list(context, &*node()?, args, false, payload, out),
-            Operation::Readdirplus(args) => self.list(context, &*node()?, args, true, payload, out),
-            Operation::Statfs => Ok(Answer::value(payload, &statfs_out(&volume.statfs()?))),
-            Operation::Getxattr { args, name } => match &self.definition.extended_attributes {
-                Some(table) => {
-                    let value = (table.get)(volume, context, node()?.item(), name)?;
-                    sized(payload, &value, args.size)
-                }
-                None => Err(Errno::ENOSYS.into()),
-            },
-            Operation::Listxattr(args) => match &self.definition.extended_attributes {
-                Some(table) => sized(
+            Operation::CopyFileRange64(args) => {
+                let bytes_copied = self.copy_range(context, args)?;
+                Ok(Answer::value(
                     payload,
-                    &(table.list)(volume, context, node()?.item())?,
-                    args.size,
-                ),
-                None => Err(Errno::ENOSYS.into()),
-            },
+                    &abi::CopyFileRangeOut { bytes_copied },
+                ))
+            }
+
+            Operation::Setattr(args) => self.set_attributes(context, &*node()?, args, payload),
+            Operation::Mknod { args, name } => {
+                let kind = changing::special_kind(args)?;
+                let new = changing::new_item(kind, args.mode, args.umask);
+                self.create(context, &*node()?, name, &new, payload, out)
+            }
+            Operation::Mkdir { args, name } => {
+                let new = changing::new_item(NewKind::Directory, args.mode, args.umask);
+                self.create(context, &*node()?, name, &new, payload, out)
+            }
+            Operation::Symlink { name, target } => {
+                let new = changing::new_item(NewKind::Symlink(target), 0o777, 0);
+                self.create(context, &*node()?, name, &new, payload, out)
+            }
+            Operation::Create { args, name } => {
+                self.create_open(context, &*node()?, name, args, payload, out)
+            }
+            Operation::Tmpfile(args) => self.create_unnamed(context, &*node()?, args, payload, out),
+            Operation::Link { args, name } => {
+                self.link(context, args.oldnodeid, &*node()?, name, payload, out)
+            }
+            Operation::Unlink { name } => self.remove(context, &*node()?, name, Removed::File),
+            Operation::Rmdir { name } => self.remove(context, &*node()?, name, Removed::Directory),
+            Operation::Rename {
+                new_directory,
+                flags,
+                name,
+                new_name,
+            } => {
+                let to = self.node(*new_directory)?;
+                self.rename(context, (&*node()?, name), (&*to, new_name), *flags)
+            }
+
+            Operation::Getxattr { args, name } => {
+                self.get_attribute(context, &*node()?, name, args.size, payload)
+            }
+            Operation::Listxattr(args) => {
+                self.list_attributes(context, &*node()?, args.size, payload)
+            }
+            Operation::Setxattr { args, name, value } => {
+                self.set_attribute(context, &*node()?, name, value, args)
+            }
+            Operation::Removexattr { name } => self.remove_attribute(context, &*node()?, name),
+
+            Operation::Ioctl { args, data } => self.control(context, &node()?, args, data, payload),
+            Operation::Getlk(args) => self.conflicting_lock(context, args, payload),
+            Operation::Setlk(args) => self.lock(context, args, false),
+            Operation::Setlkw(args) => self.lock(context, args, true),
+
             Operation::Destroy => Ok(Answer::EMPTY),
-            // ENOSYS makes the kernel answer these by itself from then on:
-            // success for FLUSH, FSYNC and SYNCFS, the mode bits for ACCESS,
-            // its own walk over the size for LSEEK, GETATTR instead of STATX.
-            Operation::Flush(_)
-            | Operation::Fsync(_)
-            | Operation::Fsyncdir(_)
-            | Operation::Syncfs
-            | Operation::Access(_)
-            | Operation::Lseek(_)
-            | Operation::Statx(_)
+            // ENOSYS makes the kernel answer these by itself from then on: the
+            // mode bits for ACCESS, "always ready" for POLL.
+            Operation::Access(_)
             | Operation::Poll(_)
             | Operation::Bmap(_)
-            | Operation::CopyFileRange(_)
-            | Operation::CopyFileRange64(_)
-            | Operation::Fallocate(_)
-            | Operation::Setxattr { .. }
-            | Operation::Removexattr { .. }
             | Operation::Setupmapping(_)
             | Operation::Removemapping { .. } => Err(Errno::ENOSYS.into()),
-            // Terminals ask every file they open whether it is one.
-            Operation::Ioctl { .. } => Err(Errno::from_raw(libc::ENOTTY).into()),
-            Operation::Setattr(_)
-            | Operation::Symlink { .. }
-            | Operation::Mknod { .. }
-            | Operation::Mkdir { .. }
-            | Operation::Unlink { .. }
-            | Operation::Rmdir { .. }
-            | Operation::Rename { .. }
-            | Operation::Link { .. }
-            | Operation::Write { .. }
-            | Operation::Create { .. }
-            | Operation::Tmpfile(_) => Err(Errno::EROFS.into()),
-            // Not negotiated, hence answered by the kernel itself.
-            Operation::Getlk(_) | Operation::Setlk(_) | Operation::Setlkw(_) => {
-                Err(Errno::ENOSYS.into())
-            }
             // INIT comes once, before there are workers; INTERRUPT is for the
             // worker itself; nothing is ever retrieved.
             Operation::Init { .. } => Err(Errno::EIO.into()),
@@ -240,198 +288,51 @@ impl<V: Volume> Server<V> {
         }
     }
 
-    fn open(
+    fn lookup(
         &self,
         context: &Context<'_>,
-        node: &Node<V>,
-        flags: u32,
+        directory: u64,
+        name: &std::ffi::OsStr,
         payload: &mut [u8],
         out: &mut HandedOut,
     ) -> Result {
-        let flags = flags.cast_signed();
-        let access = flags & libc::O_ACCMODE;
-        let mode = OpenMode {
-            read: access != libc::O_WRONLY,
-            write: access != libc::O_RDONLY,
-            truncate: flags & libc::O_TRUNC != 0,
-        };
-        let mut reply = abi::OpenOut {
-            fh: 0,
-            open_flags: abi::open::NOFLUSH,
-            backing_id: 0,
-        };
-        match self.definition.volume.open(context, node.item(), mode)? {
-            Opened::Passthrough(file) => {
-                let backing = self.backing(node, file);
-                if let Some(id) = backing.id() {
-                    add(&self.counters.passthrough_opens, 1);
-                    reply.open_flags |= abi::open::PASSTHROUGH;
-                    reply.backing_id = id.number();
-                } else {
-                    add(&self.counters.served_opens, 1);
-                    // The kernel's cache ends where it was told that the file
-                    // ends: what lies beyond can only be read past it.
-                    let is_as_told = backing.size().is_ok_and(|size| size == node.size);
-                    reply.open_flags |= if is_as_told {
-                        abi::open::KEEP_CACHE
-                    } else {
-                        abi::open::DIRECT_IO
-                    };
-                }
+        // Asked by number, for a handle of a file that the kernel has forgotten.
+        if matches!(name.as_bytes(), b"." | b"..") {
+            let group = self.definition.persistent_items().ok_or(Errno::EINVAL)?;
+            let id = ItemId::new(directory).ok_or(Errno::ESTALE)?;
+            let mut entry = group.by_id(context, id)?;
+            if name == ".." {
+                let parent = group.parent(context, &entry.item);
+                self.definition.volume.reclaim(entry.item);
+                entry = parent?;
             }
-            Opened::Cached { handle, keep } => {
-                add(&self.counters.served_opens, 1);
-                reply.open_flags |= if keep { abi::open::KEEP_CACHE } else { 0 };
-                reply.fh = self.handles.insert(handle);
-            }
-            Opened::Direct(handle) => {
-                add(&self.counters.served_opens, 1);
-                reply.open_flags |= abi::open::DIRECT_IO;
-                reply.fh = self.handles.insert(handle);
-            }
+            return Ok(self.found(payload, entry, out));
         }
-        out.handle = (reply.fh != 0).then_some(reply.fh);
-        Ok(Answer::value(payload, &reply))
-    }
-
-    /// The backing file of a node, registered with the kernel at its first
-    /// open if the kernel takes it.
-    fn backing(&self, node: &Node<V>, file: Backing) -> Arc<NodeBacking> {
-        let mut settled = node.backing.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(settled.get_or_insert_with(|| {
-            let id = self.register(&file);
-            Arc::new(NodeBacking::new(file, id))
-        }))
-    }
-
-    fn register(&self, file: &Backing) -> Option<BackingId> {
-        if !self.negotiated.passthrough() || self.passthrough_forbidden() {
-            return None;
-        }
-        match BackingId::register(&self.connection, file.as_fd()) {
-            Ok(id) => Some(id),
-            Err(error) => {
-                add(&self.counters.backing_refused, 1);
-                if error.raw_os_error() == Some(libc::EPERM) {
-                    self.passthrough_forbidden.store(true, Ordering::Relaxed);
-                }
-                tracing::debug!(%error, "the kernel refused a backing file, its bytes are read here");
-                None
-            }
-        }
-    }
-
-    fn read(
-        &self,
-        context: &Context<'_>,
-        node: &Node<V>,
-        args: &abi::ReadIn,
-        payload: &mut [u8],
-    ) -> Result {
-        let size = payload.len().min(args.size as usize);
-        let buffer = &mut payload[..size];
-        let length = if args.fh == 0 {
-            let backing = node
-                .backing
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone();
-            let backing = backing.ok_or(Errno::EBADF)?;
-            backing
-                .read(args.offset, buffer)
-                .map_err(|error| host_error(error, "reading a backing file failed"))?
-        } else {
-            let handle = self.handles.get(args.fh).ok_or(Errno::EBADF)?;
-            self.definition
-                .volume
-                .read(context, node.item(), handle.get(), args.offset, buffer)?
-        };
-        add(&self.counters.bytes_read, length as u64);
-        Ok(Answer::Payload(length))
-    }
-
-    fn list(
-        &self,
-        context: &Context<'_>,
-        node: &Node<V>,
-        args: &abi::ReadIn,
-        plus: bool,
-        payload: &mut [u8],
-        out: &mut HandedOut,
-    ) -> Result {
-        let size = payload.len().min(args.size as usize);
-        let mut sink = Sink {
-            server: self,
-            plus,
-            listing: ListingWriter::new(&mut payload[..size]),
-            out,
-        };
-        self.definition
+        check_name(name)?;
+        let directory = self.node(directory)?;
+        match self
+            .definition
             .volume
-            .enumerate(context, node.item(), Cookie(args.offset), &mut sink)?;
-        Ok(Answer::Payload(sink.listing.used()))
-    }
-}
-
-/// Collects the answer to READDIR or READDIRPLUS.
-struct Sink<'a, V: Volume> {
-    server: &'a Server<V>,
-    plus: bool,
-    listing: ListingWriter<'a>,
-    out: &'a mut HandedOut,
-}
-
-impl<V: Volume> DirectorySink<V::Item> for Sink<'_, V> {
-    fn wants_attributes(&self) -> bool {
-        self.plus
-    }
-
-    fn push(&mut self, entry: DirectoryEntry<'_>) -> bool {
-        if self.plus {
-            self.listing.push_plus(&abi::EntryOut::new_zeroed(), &entry)
-        } else {
-            self.listing.push(&entry)
+            .lookup(context, directory.item(), name)?
+        {
+            Lookup::Found(entry) => Ok(self.found(payload, entry, out)),
+            Lookup::Absent(lifetime) => Ok(Answer::value(payload, &absent_out(lifetime))),
         }
     }
+}
 
-    fn push_found(&mut self, name: &std::ffi::OsStr, found: Entry<V::Item>, next: Cookie) -> bool {
-        let entry = DirectoryEntry {
-            name,
-            id: found.attributes.id,
-            kind: found.attributes.kind,
-            next,
-        };
-        let fits = if self.plus {
-            self.listing.push_plus(&entry_out(&found), &entry)
-        } else {
-            self.listing.push(&entry)
-        };
-        if fits && self.plus {
-            self.out.nodes.push(found.attributes.id.raw());
-            self.server.nodes.acquire(found);
-        } else {
-            self.server.definition.volume.reclaim(found.item);
-        }
-        fits
+/// The kernel never sends longer names; a volume may rely on it.
+fn check_name(name: &std::ffi::OsStr) -> std::result::Result<(), Errno> {
+    match name.as_bytes() {
+        b"." | b".." => Err(Errno::EINVAL),
+        bytes if bytes.len() > NAME_BYTES_MAX => Err(Errno::ENAMETOOLONG),
+        _ => Ok(()),
     }
 }
 
-/// The answer to a question for an attribute: its size if the caller gave no
-/// buffer, `ERANGE` if the buffer is too small.
-fn sized(payload: &mut [u8], value: &[u8], size: u32) -> Result {
-    match size as usize {
-        0 => {
-            let size = abi::GetxattrOut {
-                size: value.len() as u32,
-                padding: 0,
-            };
-            Ok(Answer::bytes(payload, size.as_bytes()))
-        }
-        size if size < value.len() => Err(Errno::ERANGE.into()),
-        _ => Ok(Answer::bytes(payload, value)),
-    }
-}
-
-fn host_error(error: io::Error, message: &str) -> Error {
-    Error::from_host(error, message)
+/// What a host operation on behalf of a caller came to: the caller's business,
+/// not the operator's.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn host_error(error: io::Error) -> Error {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)).into()
 }

@@ -24,8 +24,6 @@ use crate::{UnsupportedVersion, mount, notify};
 
 /// Largest answer in bytes: what the kernel reads at once at most.
 const MAX_READ: usize = 1 << 20;
-/// Largest write in bytes for a volume that takes none.
-const MAX_WRITE_READ_ONLY: u32 = 4096;
 /// Default of [`Options::deadline`].
 const DEADLINE: Duration = Duration::from_secs(120);
 /// How long [`Session::end`] waits for the last user of the mount.
@@ -36,10 +34,13 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Options {
     /// Shown as the source of the mount.
     pub source: String,
-    /// Mount the superblock read-only. Modules that write need false.
+    /// Mount the superblock read-only. Volumes that can change need false.
     pub read_only: bool,
-    /// Let the kernel do the I/O on backing files where it can.
-    pub passthrough: bool,
+    /// What the kernel does on backing files by itself.
+    pub passthrough: Passthrough,
+    /// Let the mount be idmapped. The kernel then names the caller only where
+    /// something is made.
+    pub idmapped: bool,
     /// Threads that read requests. More are started while handlers hang.
     pub readers: usize,
     /// Requests that take longer are answered with `ETIMEDOUT`.
@@ -52,11 +53,25 @@ impl Default for Options {
         Self {
             source: "transom".into(),
             read_only: true,
-            passthrough: true,
+            passthrough: Passthrough::On,
+            idmapped: false,
             readers: (processors / 2).max(1),
             deadline: Some(DEADLINE),
         }
     }
+}
+
+/// Which opens of files with a backing file the kernel does the I/O of, where
+/// it can. The bytes of the others pass through the server; besides the
+/// counters, nobody sees a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passthrough {
+    /// None.
+    Off,
+    /// Those that only read.
+    ReadOnly,
+    /// All.
+    On,
 }
 
 /// Why a volume could not be mounted.
@@ -126,11 +141,7 @@ impl<V: Volume> Session<V> {
     /// Mounts a volume, detached, and begins to serve it.
     pub fn start(definition: VolumeDefinition<V>, options: &Options) -> Result<Self, MountError> {
         let connection = Arc::new(fuse_device::open().map_err(MountError::Device)?);
-        let wanted = Wanted {
-            passthrough: options.passthrough,
-            stateless_directories: V::STATELESS_DIRECTORIES,
-            max_write: MAX_WRITE_READ_ONLY,
-        };
+        let wanted = Wanted::new(&definition, options);
         let mut negotiated = None;
         let mount = mount::mount(&connection, &options.source, options.read_only, || {
             negotiated = Some(answer_init(&connection, wanted)?);
@@ -170,6 +181,7 @@ impl<V: Volume> Session<V> {
         let server = Server::new(
             definition,
             negotiated,
+            options,
             Arc::clone(&connection),
             Arc::clone(&counters),
         )
@@ -207,7 +219,11 @@ impl<V: Volume> Session<V> {
                 })
             }
         };
-        crew.start(Box::new(recruit))?;
+        let at_end = {
+            let server = Arc::clone(&server);
+            move || server.finish()
+        };
+        crew.start(Box::new(recruit), at_end)?;
         Ok(Self {
             server,
             crew,
@@ -390,7 +406,9 @@ impl<V: Volume> Handle for Worker<V> {
             _ => {
                 self.nearness.note(request.caller.pid);
                 let slot = self.crew.slot(self.index);
-                self.crew.begin(slot, request.unique, request.caller.pid);
+                let waits = matches!(request.operation, Operation::Setlkw(_));
+                self.crew
+                    .begin(slot, request.unique, request.caller.pid, waits);
                 let context = Context::new(request.caller, &slot.cancelled);
                 self.server
                     .handle(&request, &context, payload, &mut self.out)

@@ -87,13 +87,21 @@ impl Crew {
         }
     }
 
-    /// Starts the workers and the monitor.
-    pub(crate) fn start(self: &Arc<Self>, recruit: Recruit) -> io::Result<()> {
+    /// Starts the workers and the monitor. `at_end` is called when all workers
+    /// have ended.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        recruit: Recruit,
+        at_end: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
         for _ in 0..self.readers {
             self.hire(&recruit)?;
         }
         let crew = Arc::clone(self);
-        let monitor = self.spawn("fuse-monitor".into(), move || crew.watch(&recruit))?;
+        let monitor = self.spawn("fuse-monitor".into(), move || {
+            crew.watch(&recruit);
+            at_end();
+        })?;
         // The monitor is set once, here.
         let _ = self.monitor.set(monitor);
         Ok(())
@@ -114,10 +122,11 @@ impl Crew {
         self.slots.get(index)
     }
 
-    /// The worker in `slot` begins a request.
-    pub(crate) fn begin(&self, slot: &Slot, unique: u64, caller: u32) {
+    /// The worker in `slot` begins a request, which may take as long as it
+    /// likes if it `waits` for another process.
+    pub(crate) fn begin(&self, slot: &Slot, unique: u64, caller: u32, waits: bool) {
         self.turns.fetch_add(1, Ordering::Relaxed);
-        self.slots.begin(slot, unique, caller);
+        self.slots.begin(slot, unique, caller, waits);
         if self.monitor_sleeps.load(Ordering::SeqCst) {
             self.wake_monitor();
         }
@@ -259,11 +268,15 @@ impl Crew {
             let Some(pending) = slot.pending() else {
                 continue;
             };
+            if pending.interrupted && pending.waits {
+                slot.cancelled.store(true, Ordering::Relaxed);
+                continue;
+            }
             let age = Duration::from_millis(now_ms.saturating_sub(pending.started_ms));
             let killed = || pending.caller == 0 || is_dying(pending.caller);
             let (errno, counter) = if pending.interrupted && age >= INTERRUPT_GRACE && killed() {
                 (Errno::EINTR, &self.counters.interrupted)
-            } else if self.deadline.is_some_and(|deadline| age >= deadline) {
+            } else if !pending.waits && self.deadline.is_some_and(|deadline| age >= deadline) {
                 (Errno::ETIMEDOUT, &self.counters.timed_out)
             } else {
                 continue;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
 
 use rustix::process::{Resource, getrlimit};
-use transom_module::{Invalidation, ItemId, Name, Timestamp};
+use transom_module::{Invalidation, ItemId, Name, Timestamp, VolumeDefinition};
 
 use crate::host::HostRoot;
 use crate::shared::{OwnerMap, Shared};
@@ -60,6 +60,15 @@ impl Projection {
             made: Timestamp::now(),
             views: Arc::default(),
         }
+    }
+
+    /// All views as one volume, to be served. What a directory lists does not
+    /// depend on who has it open.
+    #[must_use]
+    pub fn volume(&self) -> VolumeDefinition<Self> {
+        let mut definition = VolumeDefinition::new(self.clone());
+        definition.stateless_directories = true;
+        definition
     }
 
     /// Makes a view of `tree`: opens every host file and directory in it and

@@ -4,12 +4,11 @@
 //! changes, and steering says what to forget. Only while a view is about to
 //! change, what it says of its names is not to be remembered.
 
-use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use transom_module::{
-    Attributes, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Errno, Error, ItemId,
+    Attributes, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Errno, Error, Io, ItemId,
     ItemKind, Lifetime, Lookup, NAME_BYTES_MAX, Name, OpenMode, Opened, Result, Volume,
 };
 
@@ -50,9 +49,7 @@ enum Inner {
 
 impl Volume for Projection {
     type Item = Item;
-    type Handle = Infallible;
-
-    const STATELESS_DIRECTORIES: bool = true;
+    type Handle = ();
 
     fn root(&self) -> Result<Entry<Item>> {
         Ok(self.entry(Inner::Root, Lifetime::FOREVER))
@@ -117,7 +114,7 @@ impl Volume for Projection {
         }
     }
 
-    fn open(&self, _: &Context<'_>, item: &Item, mode: OpenMode) -> Result<Opened<Infallible>> {
+    fn open(&self, _: &Context<'_>, item: &Item, mode: OpenMode) -> Result<Opened<()>> {
         if mode.write || mode.truncate {
             return Err(Errno::EROFS.into());
         }
@@ -125,7 +122,10 @@ impl Volume for Projection {
             Inner::File(version) => {
                 version.touched().note(Touch::Read);
                 match version.open() {
-                    Ok(backing) => Ok(Opened::Passthrough(backing)),
+                    Ok(backing) => Ok(Opened {
+                        handle: (),
+                        io: Io::Passthrough(backing),
+                    }),
                     Err(stale) => Err(Error::new(errno_of(stale.state), stale.to_string())),
                 }
             }
@@ -163,6 +163,7 @@ impl Projection {
         Entry {
             attributes: self.attributes_of(&item),
             item: Item(item),
+            generation: 0,
             name_lifetime,
             attributes_lifetime: Lifetime::FOREVER,
         }

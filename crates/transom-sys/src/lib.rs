@@ -1,6 +1,7 @@
 //! What the rest of the workspace needs from the kernel and no safe crate
 //! offers: the FUSE wire structures, the ioctls of `/dev/fuse`, a mount call,
-//! and the start of a process in namespaces of its own.
+//! the credentials of a thread, handles and flags of files, and the start of a
+//! process in namespaces of its own.
 //!
 //! This is the only crate of the workspace that may contain `unsafe` (the
 //! OpenZFS bindings will be the other). Everything it exports is safe to call.
@@ -10,12 +11,16 @@
     reason = "the one door to the kernel; every block says why it is sound"
 )]
 
+pub mod credentials;
+pub mod file_handle;
 pub mod fuse_abi;
 pub mod fuse_device;
+pub mod inode_flags;
 pub mod launch;
 mod look_ahead;
 pub mod mount;
 pub mod namespaces;
 pub mod unlink;
+pub mod volume_requests;
 
 pub use look_ahead::{Place, look_ahead};

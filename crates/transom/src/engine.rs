@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context, bail};
 use transom_fuse::{Options, Session, Statistics};
-use transom_module::{Invalidation, VolumeDefinition};
+use transom_module::Invalidation;
 use transom_projection::{Projection, View};
 use transom_sandbox::privilege::Privilege;
 
@@ -93,8 +93,7 @@ impl Served {
         Ok(match engine {
             Engine::Mounts => Self::Mounts,
             Engine::Fuse => {
-                let definition = VolumeDefinition::new(projection.clone());
-                let session = Session::start(definition, &Options::default()).context(
+                let session = Session::start(projection.volume(), &Options::default()).context(
                     "cannot serve the view over FUSE, which `--engine mounts` does without",
                 )?;
                 Self::Fuse(Box::new(session))

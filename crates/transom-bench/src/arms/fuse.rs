@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use transom_fuse::{Options, Session, Statistics};
-use transom_module::VolumeDefinition;
 use transom_projection::{
     Declaration, HostRoot, Projection, ProjectionOptions, Tree, View, ViewOptions,
 };
@@ -187,9 +186,8 @@ impl Serving {
             ..ProjectionOptions::default()
         };
         let projection = Projection::new(host, options);
-        let definition = VolumeDefinition::new(projection.clone());
         Ok(Self {
-            session: Session::start(definition, &Options::default())?,
+            session: Session::start(projection.volume(), &Options::default())?,
             projection,
         })
     }

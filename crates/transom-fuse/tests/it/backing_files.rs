@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use transom_fuse::{Opcode, Options, Session};
+use transom_fuse::{Opcode, Options, Passthrough, Session};
 use transom_test::{KernelRequests, connection_of, privileged};
 
 use crate::shelf::{Content, Shelf, host};
@@ -72,7 +72,7 @@ fn privileged_without_passthrough_only_the_counters_differ() {
     let session = serve_with(
         &[("file", host(&path))],
         &Options {
-            passthrough: false,
+            passthrough: Passthrough::Off,
             ..Options::default()
         },
     );

@@ -28,6 +28,7 @@ impl Volume for Trap {
         Ok(Entry {
             item: (),
             attributes: Attributes::synthetic(ItemId::ROOT, ItemKind::Directory, 0o555),
+            generation: 0,
             name_lifetime: Lifetime::FOREVER,
             attributes_lifetime: Lifetime::FOREVER,
         })

@@ -23,7 +23,8 @@ fn serve(files: &[(&str, Content)]) -> Session<Shelf> {
 }
 
 fn serve_with(files: &[(&str, Content)], options: &Options) -> Session<Shelf> {
-    let definition = VolumeDefinition::new(Shelf::new(files)).with_extended_attributes();
+    let mut definition = VolumeDefinition::new(Shelf::new(files)).with_extended_attributes();
+    definition.stateless_directories = true;
     Session::start(definition, options).unwrap()
 }
 

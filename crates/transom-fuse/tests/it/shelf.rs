@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use transom_module::{
     Attributes, Backing, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Errno,
-    ExtendedAttributes, ItemId, ItemKind, Lifetime, Lookup, OpenMode, Opened, Result, Volume,
+    ExtendedAttributes, Io, ItemId, ItemKind, Lifetime, Lookup, OpenMode, Opened, Result, Volume,
 };
 
 /// What a file of the shelf does when it is opened or read.
@@ -78,6 +78,7 @@ impl Shelf {
         Entry {
             attributes: attributes(&item),
             item,
+            generation: 0,
             name_lifetime: Lifetime::FOREVER,
             attributes_lifetime: Lifetime::FOREVER,
         }
@@ -111,8 +112,6 @@ fn attributes(item: &Item) -> Attributes {
 impl Volume for Shelf {
     type Item = Item;
     type Handle = Vec<u8>;
-    const STATELESS_DIRECTORIES: bool = true;
-
     fn root(&self) -> Result<Entry<Item>> {
         Ok(self.entry(Item::Root))
     }
@@ -169,7 +168,12 @@ impl Volume for Shelf {
             return Err(Errno::EROFS.into());
         }
         match content {
-            Content::Host(backing) => return Ok(Opened::Passthrough(backing.clone())),
+            Content::Host(backing) => {
+                return Ok(Opened {
+                    handle: Vec::new(),
+                    io: Io::Passthrough(backing.clone()),
+                });
+            }
             Content::Bytes(_) => {}
             Content::Hangs => {
                 while !context.is_cancelled() {
@@ -185,7 +189,10 @@ impl Volume for Shelf {
         } else {
             Vec::new()
         };
-        Ok(Opened::Cached { handle, keep: true })
+        Ok(Opened {
+            handle,
+            io: Io::Cached { keep: true },
+        })
     }
 
     fn read(

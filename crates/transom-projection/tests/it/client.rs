@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use transom_module::{
     Attributes, Backing, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Error,
-    Invalidation, ItemId, ItemKind, Lookup, OpenMode, Opened, Result, Volume,
+    Invalidation, Io, ItemId, ItemKind, Lookup, OpenMode, Result, Volume,
 };
 use transom_projection::{Change, Item, Projection, UpdateError, View, ViewPath};
 use transom_test::model::{Seen, Subject};
@@ -20,6 +20,10 @@ const READ: OpenMode = OpenMode {
     read: true,
     write: false,
     truncate: false,
+    append: false,
+    direct: false,
+    synchronous: false,
+    drop_privileges: false,
 };
 
 pub(crate) struct Client {
@@ -156,8 +160,8 @@ impl Client {
 
     fn open_item(&self, id: ItemId) -> Result<Backing> {
         let item = &self.items[&id];
-        match self.projection.open(&Context::internal(), item, READ)? {
-            Opened::Passthrough(backing) => Ok(backing),
+        match self.projection.open(&Context::internal(), item, READ)?.io {
+            Io::Passthrough(backing) => Ok(backing),
             other => panic!("{other:?}"),
         }
     }

@@ -143,6 +143,7 @@ fn nothing_can_be_opened_for_writing() {
             read,
             write,
             truncate,
+            ..OpenMode::default()
         };
         assert_eq!(refusal(client.open_as("f", mode)).0, Errno::EROFS);
     }

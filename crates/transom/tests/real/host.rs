@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use transom_fuse::{Options, Session};
-use transom_module::{Invalidation, VolumeDefinition};
+use transom_module::Invalidation;
 use transom_projection::{
     Declaration, HostRoot, Mapping, Origin, Projection, ProjectionOptions, Tree, View, ViewOptions,
     ViewPath,
@@ -34,10 +34,8 @@ impl Host {
     pub(crate) fn below(engine: Engine, root: OwnedFd) -> Self {
         raise_descriptor_limit();
         let projection = Projection::new(HostRoot::at(root), ProjectionOptions::default());
-        let session = (engine == Engine::Fuse).then(|| {
-            let definition = VolumeDefinition::new(projection.clone());
-            Session::start(definition, &Options::default()).unwrap()
-        });
+        let session = (engine == Engine::Fuse)
+            .then(|| Session::start(projection.volume(), &Options::default()).unwrap());
         Self {
             projection,
             session,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use transom_fuse::{Options, Session};
+use transom_fuse::{Options, Passthrough, Session};
 use transom_module::{
     Attributes, Context, Cookie, DirectorySink, Entry, Errno, ItemId, ItemKind, Lifetime, Lookup,
     OpenMode, Opened, Result, Volume, VolumeDefinition,
@@ -25,7 +25,7 @@ impl Tarpit {
         let options = Options {
             deadline: None,
             // Volumes stacked on this one may have backing files in it.
-            passthrough: false,
+            passthrough: Passthrough::Off,
             ..Options::default()
         };
         let definition = VolumeDefinition::new(Hanging::default());
@@ -83,6 +83,7 @@ impl Item {
         Entry {
             item: self,
             attributes: self.attributes(),
+            generation: 0,
             name_lifetime: Lifetime::FOREVER,
             attributes_lifetime: Lifetime::FOREVER,
         }
