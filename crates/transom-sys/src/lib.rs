@@ -10,6 +10,7 @@
     reason = "the one door to the kernel; every block says why it is sound"
 )]
 
+mod apart;
 pub mod fuse_abi;
 pub mod fuse_device;
 pub mod launch;
@@ -18,4 +19,5 @@ pub mod mount;
 pub mod namespaces;
 pub mod unlink;
 
+pub use apart::write_apart;
 pub use look_ahead::{Place, look_ahead};
