@@ -9,6 +9,11 @@
 //! end. So notifications are written apart (see `transom_sys::write_apart`),
 //! through a descriptor of their own: the kernel ends the requests that were
 //! read through the others as soon as those are closed.
+//!
+//! That ends all waiting for names but by callers whose lookup was not read
+//! yet. For contents it ends that of the request under way; a reader of a page
+//! then asks again, and nobody is there. Such callers can be killed, and when
+//! they are the notification returns, and the connection ends.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
