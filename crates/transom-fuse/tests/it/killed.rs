@@ -107,12 +107,15 @@ impl Trapped {
         }
     }
 
-    /// Whether one of its threads waits where no signal reaches it.
+    /// Whether it owes an answer, and one of its threads waits where no signal
+    /// reaches it.
     fn is_stuck(&self) -> bool {
+        let waiting = format!("/sys/fs/fuse/connections/{}/waiting", self.connection);
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        tasks
-            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok())
-            .any(|stat| stat.rsplit_once(") ").unwrap().1.starts_with('D'))
+        std::fs::read_to_string(waiting).unwrap().trim() != "0"
+            && tasks
+                .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok())
+                .any(|stat| stat.rsplit_once(") ").unwrap().1.starts_with('D'))
     }
 
     /// Asserts that it is killed, and stays no longer than that.
