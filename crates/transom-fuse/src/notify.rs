@@ -2,31 +2,75 @@
 //! holds.
 //!
 //! The kernel takes the lock of a directory to drop a name of it, and so waits
-//! for the lookups under way there. A notification must therefore never be
-//! sent by a handler, nor while a lock is held that a handler needs.
+//! for the lookups under way there; nothing can interrupt that. A notification
+//! must therefore never be sent by a handler, nor while a lock is held that a
+//! handler needs. And if the process is killed just then, those lookups must
+//! fail rather than wait for its answers, or neither they nor it would ever
+//! end. So notifications are written apart (see `transom_sys::write_apart`),
+//! through a descriptor of their own: the kernel ends the requests that were
+//! read through the others as soon as those are closed.
+//!
+//! That ends all waiting for names but by callers whose lookup was not read
+//! yet. For contents it ends that of the request under way; a reader of a page
+//! then asks again, and nobody is there. Such callers can be killed, and when
+//! they are the notification returns, and the connection ends.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::io::Errno;
 use transom_module::Invalidation;
 use transom_sys::fuse_abi as abi;
 use transom_sys::fuse_abi::NotifyCode;
+use transom_sys::{fuse_device, write_apart};
 use zerocopy::IntoBytes;
 
-use crate::queue::send;
+/// Tells the kernel what no longer holds.
+#[derive(Debug)]
+pub(crate) struct Notifier {
+    /// A clone that no request is read from.
+    connection: OwnedFd,
+}
 
-/// Tells the kernel of one invalidation. That the kernel had nothing cached is
-/// success.
-pub(crate) fn invalidate(connection: impl AsFd, invalidation: &Invalidation) -> io::Result<()> {
-    let sent = match invalidation {
+impl Notifier {
+    pub(crate) fn new(connection: impl AsFd) -> io::Result<Self> {
+        Ok(Self {
+            connection: fuse_device::clone_connection(connection)?,
+        })
+    }
+
+    /// Tells the kernel of all invalidations, in order, and fails if one of
+    /// them did. That the kernel had nothing cached is success.
+    pub(crate) fn invalidate(&self, invalidations: &[Invalidation]) -> io::Result<()> {
+        if invalidations.is_empty() {
+            return Ok(());
+        }
+        let messages: Vec<_> = invalidations.iter().map(message_of).collect();
+        for written in write_apart(&self.connection, &messages)? {
+            match written {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the kernel to send again what it has sent to a server that is gone.
+    pub(crate) fn resend(&self) -> io::Result<()> {
+        rustix::io::write(&self.connection, &message(NotifyCode::Resend, &[]))?;
+        Ok(())
+    }
+}
+
+fn message_of(invalidation: &Invalidation) -> Vec<u8> {
+    match invalidation {
         Invalidation::Name { directory, name } => {
             let out = abi::NotifyInvalEntryOut {
                 parent: directory.raw(),
                 namelen: name.as_bytes().len() as u32,
                 flags: 0,
             };
-            notify(
-                connection,
+            message(
                 NotifyCode::InvalEntry,
                 &[out.as_bytes(), name.as_bytes(), b"\0"],
             )
@@ -39,31 +83,25 @@ pub(crate) fn invalidate(connection: impl AsFd, invalidation: &Invalidation) -> 
                 off: 0,
                 len: 0,
             };
-            notify(connection, NotifyCode::InvalInode, &[out.as_bytes()])
+            message(NotifyCode::InvalInode, &[out.as_bytes()])
         }
-        Invalidation::Epoch => notify(connection, NotifyCode::IncEpoch, &[]),
-    };
-    match sent {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-        other => other,
+        Invalidation::Epoch => message(NotifyCode::IncEpoch, &[]),
     }
 }
 
-/// Asks the kernel to send again what it has sent to a server that is gone.
-pub(crate) fn resend(connection: impl AsFd) -> io::Result<()> {
-    notify(connection, NotifyCode::Resend, &[])
-}
-
-fn notify(connection: impl AsFd, code: NotifyCode, parts: &[&[u8]]) -> io::Result<()> {
-    // A notification is an answer to request 0; its code stands where an
-    // answer has its error.
-    send(
-        connection,
-        abi::OutHeader {
-            len: 0,
-            error: code as i32,
-            unique: 0,
-        },
-        parts,
-    )
+/// A notification is an answer to request 0; its code stands where an answer
+/// has its error.
+fn message(code: NotifyCode, parts: &[&[u8]]) -> Vec<u8> {
+    let length = size_of::<abi::OutHeader>() + parts.iter().map(|part| part.len()).sum::<usize>();
+    let head = abi::OutHeader {
+        len: length as u32,
+        error: code as i32,
+        unique: 0,
+    };
+    let mut message = Vec::with_capacity(length);
+    message.extend(head.as_bytes());
+    for part in parts {
+        message.extend_from_slice(part);
+    }
+    message
 }

@@ -15,12 +15,13 @@ use transom_sys::fuse_device;
 use crate::counters::{Counters, Statistics, add};
 use crate::nearness::Nearness;
 use crate::negotiation::{Negotiated, Wanted, negotiate};
+use crate::notify::Notifier;
 use crate::queue::{DeviceQueue, Handle, send};
 use crate::reply::Answer;
 use crate::request::{Malformed, Operation, Request};
 use crate::server::{HandedOut, Server};
 use crate::workers::{Crew, Kit};
-use crate::{UnsupportedVersion, mount, notify};
+use crate::{UnsupportedVersion, mount};
 
 /// Largest answer in bytes: what the kernel reads at once at most.
 const MAX_READ: usize = 1 << 20;
@@ -133,6 +134,7 @@ pub struct Session<V: Volume> {
     server: Arc<Server<V>>,
     crew: Arc<Crew>,
     connection: Arc<OwnedFd>,
+    notifier: Notifier,
     negotiated: Negotiated,
     mount: Option<OwnedFd>,
 }
@@ -166,7 +168,7 @@ impl<V: Volume> Session<V> {
         options: &Options,
     ) -> Result<Self, MountError> {
         let session = Self::serve(definition, Arc::new(connection), negotiated, None, options)?;
-        notify::resend(&session.connection)?;
+        session.notifier.resend()?;
         Ok(session)
     }
 
@@ -187,6 +189,7 @@ impl<V: Volume> Session<V> {
         )
         .map_err(MountError::Root)?;
         let server = Arc::new(server);
+        let notifier = Notifier::new(&connection)?;
         let crew = Arc::new(Crew::new(options.readers, options.deadline, counters));
         let recruit = {
             let (server, crew, connection) = (
@@ -228,6 +231,7 @@ impl<V: Volume> Session<V> {
             server,
             crew,
             connection,
+            notifier,
             negotiated,
             mount,
         })
@@ -277,10 +281,9 @@ impl<V: Volume> Session<V> {
     /// of the volume, nor while holding a lock that one needs: the kernel
     /// waits for handlers under way in the same directory.
     pub fn invalidate(&self, invalidations: &[Invalidation]) -> io::Result<()> {
-        for invalidation in invalidations {
-            notify::invalidate(&self.connection, invalidation)?;
-            add(&self.server.counters.notifications, 1);
-        }
+        self.notifier.invalidate(invalidations)?;
+        let sent = invalidations.len() as u64;
+        add(&self.server.counters.notifications, sent);
         Ok(())
     }
 

@@ -7,8 +7,7 @@
 //! for a bind mount, for a backing file and for another look at the
 //! attributes.
 
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -22,9 +21,6 @@ use crate::Stamp;
 
 /// How often a walk is repeated that a concurrent rename disturbed.
 const DISTURBED_WALKS_MAX: usize = 16;
-
-/// How many parent directories a [`HostCursor`] keeps open.
-const CURSOR_DIRECTORIES_MAX: usize = 64;
 
 /// The tree of host files that sources are looked up in.
 ///
@@ -56,7 +52,15 @@ impl HostRoot {
 
     /// Opens the file or directory that an absolute `path` leads to.
     pub(crate) fn open(&self, path: &Path) -> io::Result<HostFile> {
-        HostFile::new(self.open_path(path, OFlags::empty())?)
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let mut disturbed = 0;
+        loop {
+            match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+                Err(Errno::AGAIN) if disturbed < DISTURBED_WALKS_MAX => disturbed += 1,
+                done => return HostFile::new(done?),
+            }
+        }
     }
 
     /// Whether our user may read what was opened.
@@ -73,61 +77,6 @@ impl HostRoot {
         // capabilities, and what runs in the view will not.
         let link = format!("/proc/self/fd/{}", file.descriptor.as_raw_fd());
         rustix::fs::accessat(CWD, link, access, AtFlags::empty()) != Err(Errno::ACCESS)
-    }
-
-    fn open_path(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-        let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let mut disturbed = 0;
-        loop {
-            match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
-                Err(Errno::AGAIN) if disturbed < DISTURBED_WALKS_MAX => disturbed += 1,
-                done => return Ok(done?),
-            }
-        }
-    }
-}
-
-/// Opens many files, with the directories they lie in kept at hand.
-#[derive(Debug)]
-pub(crate) struct HostCursor<'h> {
-    host: &'h HostRoot,
-    /// By path; comparing its bytes is enough here, and faster than comparing
-    /// its components.
-    parents: HashMap<OsString, OwnedFd>,
-}
-
-impl<'h> HostCursor<'h> {
-    pub(crate) fn new(host: &'h HostRoot) -> Self {
-        Self {
-            host,
-            parents: HashMap::new(),
-        }
-    }
-
-    pub(crate) fn host(&self) -> &'h HostRoot {
-        self.host
-    }
-
-    /// Same as [`HostRoot::open`].
-    pub(crate) fn open(&mut self, path: &Path) -> io::Result<HostFile> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return self.host.open(path);
-        };
-        let parent = parent.as_os_str();
-        if !self.parents.contains_key(parent) {
-            let directory = self.host.open_path(Path::new(parent), OFlags::DIRECTORY)?;
-            if self.parents.len() >= CURSOR_DIRECTORIES_MAX {
-                self.parents.clear();
-            }
-            self.parents.insert(parent.to_os_string(), directory);
-        }
-        let file = HostFile::open_in(&self.parents[parent], name)?;
-        match file.stamp.kind() {
-            // Where it leads is a matter of the whole tree.
-            Some(ItemKind::Symlink) => self.host.open(path),
-            _ => Ok(file),
-        }
     }
 }
 

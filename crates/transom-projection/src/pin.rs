@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use transom_module::{ItemId, ItemKind, Timestamp};
 
 use crate::errors::Collected;
-use crate::host::{HostCursor, HostDirectory, HostFile};
+use crate::host::{HostDirectory, HostFile, HostRoot};
 use crate::parallel::in_ranges;
 use crate::shared::{IdBlock, Shared};
 use crate::trace::Touched;
@@ -90,13 +90,12 @@ impl Pinner {
     ) -> Result<Vec<Pinned>, Errors<PinError>> {
         let count = tree.nodes().len();
         let parts = in_ranges(count, |range| {
-            let mut cursor = HostCursor::new(&self.shared.host);
             let mut errors = Collected::default();
             let mut pins = Vec::with_capacity(range.len());
             for index in range {
                 let node = &tree.nodes()[index];
                 let path = || tree.path(NodeId::from_index(index));
-                match node.kind.open_source(&mut cursor) {
+                match node.kind.open_source(&self.shared.host) {
                     Ok(file) => {
                         let parent = ids.id(node.parent.index());
                         pins.push(self.pin(&node.kind, file, ids.id(index), parent, path));
@@ -204,16 +203,13 @@ impl Pinner {
 impl Kind {
     /// Opens the host file it needs, if any. An error comes with the host
     /// path.
-    fn open_source(
-        &self,
-        cursor: &mut HostCursor<'_>,
-    ) -> Result<Option<HostFile>, (Arc<Path>, PinProblem)> {
+    fn open_source(&self, host: &HostRoot) -> Result<Option<HostFile>, (Arc<Path>, PinProblem)> {
         let (source, expected) = match self {
             Self::File { source, .. } => (source, Expected::File),
             Self::WholeDirectory { source } => (source, Expected::Directory),
             Self::Directory(_) | Self::Symlink { .. } => return Ok(None),
         };
-        match open_source(cursor, source, expected) {
+        match open_source(host, source, expected) {
             Ok(file) => Ok(Some(file)),
             Err(problem) => Err((source.clone(), problem)),
         }
@@ -223,11 +219,11 @@ impl Kind {
 /// Opens a source and makes sure that it can be served as what it was
 /// declared.
 pub(crate) fn open_source(
-    cursor: &mut HostCursor<'_>,
+    host: &HostRoot,
     path: &Path,
     expected: Expected,
 ) -> Result<HostFile, PinProblem> {
-    let file = cursor.open(path).map_err(|error| match error.kind() {
+    let file = host.open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => PinProblem::Missing,
         io::ErrorKind::PermissionDenied => PinProblem::Unreadable,
         _ => PinProblem::Host(error),
@@ -241,7 +237,7 @@ pub(crate) fn open_source(
         (Expected::Directory, kind) => return Err(PinProblem::NotADirectory(kind)),
         (_, kind) => return Err(PinProblem::NotAFile(kind)),
     }
-    if cursor.host().may_read(&file) {
+    if host.may_read(&file) {
         Ok(file)
     } else {
         Err(PinProblem::Unreadable)

@@ -35,7 +35,7 @@ use std::sync::MutexGuard;
 use transom_module::{Invalidation, ItemId, ItemKind};
 
 use crate::errors::Collected;
-use crate::host::{HostCursor, HostFile};
+use crate::host::HostFile;
 use crate::pin::{Expected, Pinner, open_source};
 use crate::sync::{lock, write};
 use crate::tree::{EditError, Kind, Log, NodeId};
@@ -186,7 +186,6 @@ fn open_sources(
     pinner: &Pinner,
     changes: &[Change],
 ) -> Result<Vec<Option<HostFile>>, Errors<PinError>> {
-    let mut cursor = HostCursor::new(&pinner.shared.host);
     let mut errors = Collected::default();
     let mut opened = Vec::with_capacity(changes.len());
     for change in changes {
@@ -194,7 +193,7 @@ fn open_sources(
             opened.push(None);
             continue;
         };
-        match open_source(&mut cursor, source, expected) {
+        match open_source(&pinner.shared.host, source, expected) {
             Ok(file) => opened.push(Some(file)),
             Err(problem) => errors.push(PinError {
                 name: change.name().clone(),

@@ -11,6 +11,7 @@
     reason = "the one door to the kernel; every block says why it is sound"
 )]
 
+mod apart;
 pub mod credentials;
 pub mod file_handle;
 pub mod fuse_abi;
@@ -23,4 +24,5 @@ pub mod namespaces;
 pub mod unlink;
 pub mod volume_requests;
 
+pub use apart::write_apart;
 pub use look_ahead::{Place, look_ahead};

@@ -1,26 +1,18 @@
 //! Looking at names of a file system that this very process may serve.
 //!
-//! A process that walks through a FUSE file system of its own is in danger: if
-//! it is killed while one of its threads waits for the answer that another one
-//! is about to give, that answer never comes. The kernel does not let go of a
-//! request that has been read until the descriptor is closed that it was read
-//! through; and that stays open for as long as a thread of the process is
-//! alive, which is the one that waits. Nothing but an administrator's abort
-//! ends such a process, and with it live its mounts and all that uses them.
-//!
-//! So the names are asked for beforehand, by a thread whose table of open files
-//! does not contain the connection. If the process is killed meanwhile, the
-//! last of the other threads closes the connection, the request fails, and
-//! this thread ends too. When the process then walks itself, the kernel knows
-//! the names and asks nobody.
+//! A process that walks through a FUSE file system of its own may become one
+//! that cannot be killed (see `apart.rs`). So the names are asked for
+//! beforehand, by a thread apart. When the process then walks itself, the kernel
+//! knows the names and asks nobody.
 
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::thread;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, StatxFlags};
 use rustix::io::Result;
+
+use crate::apart::apart;
 
 /// Bytes of directory entries read at once.
 const LISTING_BYTES: usize = 32 << 10;
@@ -37,34 +29,12 @@ pub struct Place {
 /// Makes the kernel know `places` below `directory`, as long as it may cache
 /// them. Whatever goes wrong is left to whoever goes there next.
 pub fn look_ahead(directory: impl AsFd, places: &[Place]) {
-    let directory = directory.as_fd();
-    thread::scope(|scope| {
-        let looker = thread::Builder::new().name("look-ahead".into());
-        // Without a thread there is no precaution, but also no harm yet.
-        _ = looker.spawn_scoped(scope, || {
-            if leave_shared_files(directory) {
-                for place in places {
-                    _ = look_at(directory, place);
-                }
-            }
-        });
-    });
-}
-
-/// Gives this thread a table of open files that holds `kept` alone.
-fn leave_shared_files(kept: BorrowedFd<'_>) -> bool {
-    let kept = kept.as_raw_fd().cast_unsigned();
-    // SAFETY: from the first call on this thread has a table of its own, so
-    // that nobody else's descriptor is closed. It uses no other than `kept`
-    // and those it opens itself, and gives none of them away.
-    unsafe {
-        let unshare = libc::CLOSE_RANGE_UNSHARE;
-        let after = libc::syscall(libc::SYS_close_range, kept + 1, u32::MAX, unshare);
-        if after == 0 && kept > 0 {
-            libc::syscall(libc::SYS_close_range, 0, kept - 1, 0);
+    // Without a thread there is no precaution, but also no harm yet.
+    _ = apart("look-ahead", directory.as_fd(), |directory| {
+        for place in places {
+            _ = look_at(directory, place);
         }
-        after == 0
-    }
+    });
 }
 
 fn look_at(directory: BorrowedFd<'_>, place: &Place) -> Result<()> {

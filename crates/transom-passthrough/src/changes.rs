@@ -1,0 +1,270 @@
+//! Changing the tree and the attributes of items.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW,
+    UTIME_OMIT, Uid,
+};
+use rustix::io::Errno as HostErrno;
+use transom_module::{
+    AttributeChanges, Attributes, Backing, Changes, Context, Created, Entry, Errno, Io, ItemKind,
+    Lifetime, NewItem, NewKind, NewTime, OpenMode, Opened, Removed, RenameOptions, Result,
+};
+use transom_sys::credentials::{Acting, Maker};
+
+use crate::host::{check_name, magic_link, refused, reopen};
+use crate::item::Item;
+use crate::volume::{Handle, Passthrough};
+
+const SET_USER_ID: u16 = 0o4000;
+const SET_GROUP_ID: u16 = 0o2000;
+const GROUP_EXECUTE: u16 = 0o0010;
+
+impl Changes for Passthrough {
+    /// What is likeliest to fail comes first, and times last, which everything
+    /// else changes.
+    fn set_attributes(
+        &self,
+        _: &Context<'_>,
+        item: &Item,
+        _: Option<&Handle>,
+        changes: &AttributeChanges,
+    ) -> Result<(Attributes, Lifetime)> {
+        let file = &item.descriptor;
+        if let Some(size) = changes.size {
+            let file = reopen(file, OFlags::WRONLY)?;
+            rustix::fs::ftruncate(file, size).map_err(refused)?;
+        }
+        if changes.uid.is_some() || changes.gid.is_some() {
+            let (uid, gid) = (changes.uid.map(Uid::from_raw), changes.gid.map(Gid::from_raw));
+            rustix::fs::chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH).map_err(refused)?;
+        }
+        if changes.drop_privileges {
+            self.drop_privileges(item)?;
+        }
+        if let Some(permissions) = changes.permissions {
+            set_permissions(item, permissions)?;
+        }
+        if changes.accessed.is_some() || changes.modified.is_some() {
+            let times = Timestamps {
+                last_access: timespec(changes.accessed),
+                last_modification: timespec(changes.modified),
+            };
+            rustix::fs::utimensat(file, c"", &times, AtFlags::EMPTY_PATH).map_err(refused)?;
+        }
+        Ok((self.current(item)?, self.source.lifetime))
+    }
+
+    fn create(
+        &self,
+        context: &Context<'_>,
+        directory: &Item,
+        name: &OsStr,
+        new: &NewItem<'_>,
+    ) -> Result<Entry<Item>> {
+        let kind = self.make(context, directory, check_name(name)?, new)?;
+        // The host tells nobody what it made, so the name is looked up. Others
+        // may have replaced it by now, which cannot be told if the kind is the
+        // same, and is then as if they had been a little later.
+        let entry = self.find(directory, name)?;
+        if entry.attributes.kind != kind {
+            return Err(Errno::ESTALE.into());
+        }
+        Ok(entry)
+    }
+
+    /// Never opens what is there already: the caller was not asked whether it
+    /// may, since the kernel took the name for free. `ESTALE` makes the kernel
+    /// look again, and open what it finds.
+    fn create_open(
+        &self,
+        context: &Context<'_>,
+        directory: &Item,
+        name: &OsStr,
+        new: &NewItem<'_>,
+        mode: OpenMode,
+        exclusive: bool,
+    ) -> Result<Created<Item, Handle>> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        match self.open_new(context, directory, check_name(name)?, flags, new, mode) {
+            Err(error) if error.errno() == Errno::EEXIST && !exclusive => {
+                Err(Errno::ESTALE.into())
+            }
+            other => other,
+        }
+    }
+
+    fn create_unnamed(
+        &self,
+        context: &Context<'_>,
+        directory: &Item,
+        new: &NewItem<'_>,
+        mode: OpenMode,
+    ) -> Result<Created<Item, Handle>> {
+        let here = OsStr::new(".");
+        self.open_new(context, directory, here, OFlags::TMPFILE, new, mode)
+    }
+
+    fn link(
+        &self,
+        _: &Context<'_>,
+        item: &Item,
+        directory: &Item,
+        name: &OsStr,
+    ) -> Result<Entry<Item>> {
+        let file = magic_link(&item.descriptor);
+        let follow = AtFlags::SYMLINK_FOLLOW;
+        rustix::fs::linkat(CWD, file, &directory.descriptor, check_name(name)?, follow)
+            .map_err(refused)?;
+        self.entry(item.descriptor.clone())
+    }
+
+    fn remove(
+        &self,
+        _: &Context<'_>,
+        directory: &Item,
+        name: &OsStr,
+        removed: Removed,
+    ) -> Result<()> {
+        let flags = match removed {
+            Removed::File => AtFlags::empty(),
+            Removed::Directory => AtFlags::REMOVEDIR,
+        };
+        rustix::fs::unlinkat(&directory.descriptor, check_name(name)?, flags).map_err(refused)
+    }
+
+    fn rename(
+        &self,
+        _: &Context<'_>,
+        from: (&Item, &OsStr),
+        to: (&Item, &OsStr),
+        options: RenameOptions,
+    ) -> Result<()> {
+        let mut flags = RenameFlags::empty();
+        flags.set(RenameFlags::NOREPLACE, options.no_replace);
+        flags.set(RenameFlags::EXCHANGE, options.exchange);
+        flags.set(RenameFlags::WHITEOUT, options.whiteout);
+        rustix::fs::renameat_with(
+            &from.0.descriptor,
+            check_name(from.1)?,
+            &to.0.descriptor,
+            check_name(to.1)?,
+            flags,
+        )
+        .map_err(refused)
+    }
+}
+
+impl Passthrough {
+    /// Takes away what gives whoever executes the file more rights.
+    pub(crate) fn drop_privileges(&self, item: &Item) -> Result<()> {
+        let permissions = self.current(item)?.permissions;
+        let mut fewer = permissions & !SET_USER_ID;
+        // Without the right to execute, the bit once stood for locking.
+        if permissions & GROUP_EXECUTE != 0 {
+            fewer &= !SET_GROUP_ID;
+        }
+        if fewer != permissions {
+            set_permissions(item, fewer)?;
+        }
+        match rustix::fs::removexattr(magic_link(&item.descriptor), c"security.capability") {
+            Ok(()) | Err(HostErrno::NODATA | HostErrno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// Lets the calling thread make something for the caller.
+    fn act_for(&self, context: &Context<'_>, new: &NewItem<'_>) -> Result<Acting<'_>> {
+        let maker = Maker {
+            uid: context.caller.uid,
+            gid: context.caller.gid,
+            group: context.caller.directory_group,
+            umask: new.umask,
+        };
+        self.source.own.act_for(maker).map_err(refused)
+    }
+
+    /// Makes anything but an open file.
+    fn make(
+        &self,
+        context: &Context<'_>,
+        directory: &Item,
+        name: &OsStr,
+        new: &NewItem<'_>,
+    ) -> Result<ItemKind> {
+        let directory = &directory.descriptor;
+        let mode = Mode::from_raw_mode(new.permissions.into());
+        let _acting = self.act_for(context, new)?;
+        let (kind, file_type, device) = match new.kind {
+            NewKind::Directory => {
+                rustix::fs::mkdirat(directory, name, mode).map_err(refused)?;
+                return Ok(ItemKind::Directory);
+            }
+            NewKind::Symlink(target) => {
+                rustix::fs::symlinkat(target, directory, name).map_err(refused)?;
+                return Ok(ItemKind::Symlink);
+            }
+            NewKind::File => (ItemKind::File, FileType::RegularFile, 0),
+            NewKind::Fifo => (ItemKind::Fifo, FileType::Fifo, 0),
+            NewKind::Socket => (ItemKind::Socket, FileType::Socket, 0),
+            NewKind::CharacterDevice(device) => {
+                (ItemKind::CharacterDevice, FileType::CharacterDevice, device)
+            }
+            NewKind::BlockDevice(device) => {
+                (ItemKind::BlockDevice, FileType::BlockDevice, device)
+            }
+        };
+        rustix::fs::mknodat(directory, name, file_type, mode, device.into()).map_err(refused)?;
+        Ok(kind)
+    }
+
+    /// Makes a regular file and opens it.
+    fn open_new(
+        &self,
+        context: &Context<'_>,
+        directory: &Item,
+        name: &OsStr,
+        flags: OFlags,
+        new: &NewItem<'_>,
+        mode: OpenMode,
+    ) -> Result<Created<Item, Handle>> {
+        let mut flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+        flags |= match (mode.read, mode.write) {
+            (true, true) => OFlags::RDWR,
+            (false, true) => OFlags::WRONLY,
+            (_, false) => OFlags::RDONLY,
+        };
+        flags.set(OFlags::SYNC, mode.synchronous);
+        let opened: OwnedFd = {
+            let _acting = self.act_for(context, new)?;
+            let permissions = Mode::from_raw_mode(new.permissions.into());
+            rustix::fs::openat(&directory.descriptor, name, flags, permissions)
+                .map_err(refused)?
+        };
+        let entry = self.entry(reopen(&opened, OFlags::PATH)?)?;
+        let backing = Backing::new(entry.item.descriptor.clone()).with_opened(opened);
+        Ok(Created {
+            entry,
+            opened: Opened {
+                handle: Handle::File,
+                io: Io::Passthrough(backing),
+            },
+        })
+    }
+}
+
+fn set_permissions(item: &Item, permissions: u16) -> Result<()> {
+    let mode = Mode::from_raw_mode(permissions.into());
+    rustix::fs::chmod(magic_link(&item.descriptor), mode).map_err(refused)
+}
+
+fn timespec(time: Option<NewTime>) -> Timespec {
+    let (tv_sec, tv_nsec) = match time {
+        None => (0, UTIME_OMIT),
+        Some(NewTime::Now) => (0, UTIME_NOW),
+        Some(NewTime::At(time)) => (time.seconds, time.nanoseconds.into()),
+    };
+    Timespec { tv_sec, tv_nsec }
+}

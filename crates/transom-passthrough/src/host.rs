@@ -1,0 +1,90 @@
+//! What takes more than one obvious call to do to a host file.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags};
+use rustix::io::Errno as HostErrno;
+use transom_module::{Attributes, Errno, Error, InvalidName, ItemId, ItemKind, Name, Result};
+use transom_module::Timestamp;
+
+/// Opens what `name` stands for in `directory`, whatever that is.
+///
+/// One name without `/`, and no link followed: this cannot lead anywhere but
+/// into `directory`, and the flags of `openat2(2)` for that would add nothing.
+pub(crate) fn open_name(directory: impl AsFd, name: &OsStr) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, check_name(name)?, flags, Mode::empty()).map_err(refused)
+}
+
+/// Lets only single names through, which `.` and `..` are not.
+pub(crate) fn check_name(name: &OsStr) -> Result<&OsStr> {
+    match Name::check(name.as_bytes()) {
+        Ok(()) => Ok(name),
+        Err(InvalidName::TooLong(_)) => Err(Errno::ENAMETOOLONG.into()),
+        Err(_) => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// The path that leads to the very file a descriptor stands for, be it opened
+/// with `O_PATH`, without a name, or of a symbolic link: the kernel follows
+/// this one link and none behind it.
+pub(crate) fn magic_link(file: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
+}
+
+/// Opens a file once more, in another way.
+pub(crate) fn reopen(file: impl AsFd, flags: OFlags) -> Result<OwnedFd> {
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+    rustix::fs::open(magic_link(file), flags, Mode::empty()).map_err(refused)
+}
+
+/// Everything the host knows of a file.
+pub(crate) fn stat(file: impl AsFd) -> Result<Statx> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, wanted).map_err(refused)
+}
+
+/// The device that a file lies on.
+pub(crate) fn device_of(stat: &Statx) -> u64 {
+    rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor)
+}
+
+/// The attributes that the host tells of a file, under the id it has here.
+pub(crate) fn attributes(stat: &Statx, id: ItemId) -> Result<Attributes> {
+    let time = |time: rustix::fs::StatxTimestamp| Timestamp {
+        seconds: time.tv_sec,
+        nanoseconds: time.tv_nsec,
+    };
+    let knows_creation = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+    Ok(Attributes {
+        id,
+        kind: ItemKind::from_mode(stat.stx_mode.into()).ok_or(Errno::EIO)?,
+        permissions: stat.stx_mode & 0o7777,
+        links: stat.stx_nlink,
+        uid: stat.stx_uid,
+        gid: stat.stx_gid,
+        device: rustix::fs::makedev(stat.stx_rdev_major, stat.stx_rdev_minor) as u32,
+        size: stat.stx_size,
+        blocks: stat.stx_blocks,
+        block_size: stat.stx_blksize,
+        accessed: time(stat.stx_atime),
+        modified: time(stat.stx_mtime),
+        changed: time(stat.stx_ctime),
+        created: knows_creation.then(|| time(stat.stx_btime)),
+    })
+}
+
+/// What the caller is told when the host refuses something. Most refusals are
+/// part of normal life and nobody else's concern.
+pub(crate) fn refused(error: HostErrno) -> Error {
+    match error {
+        HostErrno::MFILE | HostErrno::NFILE => Error::new(
+            Errno::from_raw(HostErrno::NFILE.raw_os_error()),
+            "out of file descriptors: every item that the kernel remembers takes one; \
+             raise the limit (`ulimit -n`, or LimitNOFILE= of the service)",
+        ),
+        error => Errno::from_raw(error.raw_os_error()).into(),
+    }
+}

@@ -1,0 +1,111 @@
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno as HostErrno;
+use rustix::mount::MountAttrFlags;
+use transom_module::{
+    Container, Errno, Error, Lifetime, Resource, Result, VolumeDefinition,
+};
+use transom_sys::credentials::Credentials;
+use transom_sys::mount::{self, Change, Reach};
+
+use crate::extended_attributes::has_access_control_lists;
+use crate::host::{reopen, stat};
+use crate::persistent_items::Layout;
+use crate::volume::Passthrough;
+
+/// A directory of the host that was loaded: what all mounts of it share.
+#[derive(Debug)]
+pub struct Source(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Opened with `O_PATH`.
+    pub(crate) root: Arc<OwnedFd>,
+    /// The root again, opened to be read: what concerns the file system as a
+    /// whole is asked of this one.
+    pub(crate) root_opened: OwnedFd,
+    pub(crate) own: Credentials,
+    pub(crate) read_only: bool,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) access_control_lists: bool,
+    /// How the host finds files without a name, if it does and lets us.
+    pub(crate) layout: Option<Layout>,
+}
+
+impl Source {
+    /// Makes a mount of its own for the directory.
+    pub(crate) fn clone_of(
+        resource: &Resource,
+        read_only: bool,
+        lifetime: Lifetime,
+    ) -> Result<Self> {
+        let path = resource.path().display();
+        let failed = |what: &str, error: HostErrno| {
+            Error::from_host(io::Error::from(error), format!("cannot {what} `{path}`"))
+        };
+        let mode = stat(resource)?.stx_mode;
+        if FileType::from_raw_mode(mode.into()) != FileType::Directory {
+            let message = format!("`{path}` is not a directory");
+            return Err(Error::new(Errno::ENOTDIR, message));
+        }
+        let mut reach = Reach::Mount;
+        let mut root = mount::clone(resource, c"", reach);
+        // In a user namespace, mounts that were there before it may hide
+        // something and must not be stripped away.
+        if matches!(root, Err(HostErrno::INVAL)) {
+            reach = Reach::Tree;
+            root = mount::clone(resource, c"", reach);
+        }
+        let root = root.map_err(|error| failed("make a mount of its own of", error))?;
+        let attributes = if read_only {
+            MountAttrFlags::MOUNT_ATTR_RDONLY
+        } else {
+            MountAttrFlags::empty()
+        };
+        mount::change(&root, reach, Change::private(attributes))
+            .map_err(|error| failed("change the mount of", error))?;
+        Self::at(root, read_only, lifetime).map_err(|error| {
+            let errno = error.errno();
+            Error::new(errno, format!("cannot open `{path}` to read it: {error}"))
+        })
+    }
+
+    /// Takes the directory as it is.
+    pub(crate) fn at(root: OwnedFd, read_only: bool, lifetime: Lifetime) -> Result<Self> {
+        let root_opened = reopen(&root, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        Ok(Self(Arc::new(Shared {
+            own: Credentials::of_this_thread().map_err(crate::host::refused)?,
+            read_only,
+            lifetime,
+            access_control_lists: has_access_control_lists(&root),
+            layout: Layout::of_file_system(&root_opened),
+            root: Arc::new(root),
+            root_opened,
+        })))
+    }
+}
+
+impl Container for Source {
+    type Volume = Passthrough;
+
+    fn volume(&self) -> Result<VolumeDefinition<Passthrough>> {
+        let mut definition = VolumeDefinition::new(Passthrough::new(self.0.clone())?)
+            .with_controls()
+            .with_extended_attributes()
+            .with_naming()
+            .with_open_directories()
+            .with_synchronization();
+        if !self.0.read_only {
+            definition = definition.with_changes();
+        }
+        if self.0.layout.is_some() {
+            definition = definition.with_persistent_items();
+        }
+        definition.changed_by_others = true;
+        definition.access_control_lists = self.0.access_control_lists;
+        Ok(definition)
+    }
+}
