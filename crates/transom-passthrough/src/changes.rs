@@ -38,7 +38,10 @@ impl Changes for Passthrough {
             rustix::fs::ftruncate(file, size).map_err(refused)?;
         }
         if changes.uid.is_some() || changes.gid.is_some() {
-            let (uid, gid) = (changes.uid.map(Uid::from_raw), changes.gid.map(Gid::from_raw));
+            let (uid, gid) = (
+                changes.uid.map(Uid::from_raw),
+                changes.gid.map(Gid::from_raw),
+            );
             rustix::fs::chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH).map_err(refused)?;
         }
         if changes.drop_privileges {
@@ -89,9 +92,7 @@ impl Changes for Passthrough {
     ) -> Result<Created<Item, Handle>> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         match self.open_new(context, directory, check_name(name)?, flags, new, mode) {
-            Err(error) if error.errno() == Errno::EEXIST && !exclusive => {
-                Err(Errno::ESTALE.into())
-            }
+            Err(error) if error.errno() == Errno::EEXIST && !exclusive => Err(Errno::ESTALE.into()),
             other => other,
         }
     }
@@ -212,9 +213,7 @@ impl Passthrough {
             NewKind::CharacterDevice(device) => {
                 (ItemKind::CharacterDevice, FileType::CharacterDevice, device)
             }
-            NewKind::BlockDevice(device) => {
-                (ItemKind::BlockDevice, FileType::BlockDevice, device)
-            }
+            NewKind::BlockDevice(device) => (ItemKind::BlockDevice, FileType::BlockDevice, device),
         };
         rustix::fs::mknodat(directory, name, file_type, mode, device.into()).map_err(refused)?;
         Ok(kind)
@@ -240,8 +239,7 @@ impl Passthrough {
         let opened: OwnedFd = {
             let _acting = self.act_for(context, new)?;
             let permissions = Mode::from_raw_mode(new.permissions.into());
-            rustix::fs::openat(&directory.descriptor, name, flags, permissions)
-                .map_err(refused)?
+            rustix::fs::openat(&directory.descriptor, name, flags, permissions).map_err(refused)?
         };
         let entry = self.entry(reopen(&opened, OFlags::PATH)?)?;
         let backing = Backing::new(entry.item.descriptor.clone()).with_opened(opened);

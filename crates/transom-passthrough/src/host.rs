@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags};
 use rustix::io::Errno as HostErrno;
-use transom_module::{Attributes, Errno, Error, InvalidName, ItemId, ItemKind, Name, Result};
 use transom_module::Timestamp;
+use transom_module::{Attributes, Errno, Error, InvalidName, ItemId, ItemKind, Name, Result};
 
 /// Opens what `name` stands for in `directory`, whatever that is.
 ///

@@ -168,6 +168,10 @@ impl Forgotten {
 
     fn generation(&self, id: ItemId) -> Option<u32> {
         let halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        halves.newer.get(&id).or_else(|| halves.older.get(&id)).copied()
+        halves
+            .newer
+            .get(&id)
+            .or_else(|| halves.older.get(&id))
+            .copied()
     }
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno as HostErrno;
 use rustix::mount::MountAttrFlags;
-use transom_module::{
-    Container, Errno, Error, Lifetime, Resource, Result, VolumeDefinition,
-};
+use transom_module::{Container, Errno, Error, Lifetime, Resource, Result, VolumeDefinition};
 use transom_sys::credentials::Credentials;
 use transom_sys::mount::{self, Change, Reach};
 

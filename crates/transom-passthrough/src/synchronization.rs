@@ -23,9 +23,12 @@ impl Synchronization for Passthrough {
         };
         match handle {
             Handle::File => synchronize(&reopen(&item.descriptor, OFlags::RDONLY)?),
-            Handle::Directory(listing) => {
-                synchronize(&listing.lock().unwrap_or_else(PoisonError::into_inner).stream)
-            }
+            Handle::Directory(listing) => synchronize(
+                &listing
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .stream,
+            ),
         }
         .map_err(refused)
     }

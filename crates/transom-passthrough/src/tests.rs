@@ -1,1 +1,1 @@
-//! Tests
+//! The volume as its callers meet it, without a mount.

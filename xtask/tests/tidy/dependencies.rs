@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("transom-module", &[]),
     ("transom-sys", &[]),
     ("transom-fuse", &["transom-module", "transom-sys"]),
+    ("transom-passthrough", &["transom-module", "transom-sys"]),
     ("transom-projection", &["transom-module", "transom-sys"]),
     (
         "transom-sandbox",
