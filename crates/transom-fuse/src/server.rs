@@ -190,6 +190,11 @@ impl<V: Volume> Server<V> {
             }
             Operation::Statx(_) => {
                 let (attributes, lifetime) = volume.attributes(context, node()?.item())?;
+                // All it adds is the time of creation, and it is asked for each
+                // item anew. GETATTR came with the lookup.
+                if attributes.created.is_none() {
+                    return Err(Errno::ENOSYS.into());
+                }
                 Ok(Answer::value(payload, &statx_out(&attributes, lifetime)))
             }
             Operation::Statfs => Ok(Answer::value(payload, &statfs_out(&volume.statfs()?))),

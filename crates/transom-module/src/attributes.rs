@@ -137,7 +137,7 @@ pub struct Attributes {
     pub modified: Timestamp,
     /// Last change of content or attributes.
     pub changed: Timestamp,
-    /// When it was made, where that is known.
+    /// When it was made. A volume knows it of all its items or of none.
     pub created: Option<Timestamp>,
 }
 
