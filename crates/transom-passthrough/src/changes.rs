@@ -7,7 +7,6 @@ use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW,
     UTIME_OMIT, Uid,
 };
-use rustix::io::Errno as HostErrno;
 use transom_module::{
     AttributeChanges, Attributes, Backing, Changes, Context, Created, Entry, Errno, Io, ItemKind,
     Lifetime, NewItem, NewKind, NewTime, OpenMode, Opened, Removed, RenameOptions, Result,
@@ -159,7 +158,9 @@ impl Changes for Passthrough {
 }
 
 impl Passthrough {
-    /// Takes away what gives whoever executes the file more rights.
+    /// Takes away what gives whoever executes the file more rights. The file's
+    /// capabilities the host has dropped by itself, when the content changed;
+    /// the bits it leaves to those who have the right to set them, as we do.
     pub(crate) fn drop_privileges(&self, item: &Item) -> Result<()> {
         let permissions = self.current(item)?.permissions;
         let mut fewer = permissions & !SET_USER_ID;
@@ -170,10 +171,7 @@ impl Passthrough {
         if fewer != permissions {
             set_permissions(item, fewer)?;
         }
-        match rustix::fs::removexattr(magic_link(&item.descriptor), c"security.capability") {
-            Ok(()) | Err(HostErrno::NODATA | HostErrno::OPNOTSUPP) => Ok(()),
-            Err(error) => Err(refused(error)),
-        }
+        Ok(())
     }
 
     /// Lets the calling thread make something for the caller.

@@ -10,7 +10,7 @@
 //! no link is ever followed, and nothing that others do to the directories
 //! meanwhile can lead out of the source. As long as the descriptor is open,
 //! the host does not give the file's inode number to another one, so that the
-//! number can serve as the item's id ([`item`]).
+//! number can serve as the item's id (`item.rs`).
 //!
 //! **The source is a mount of its own.** At loading, the mount at the source
 //! directory is cloned, detached and without what is mounted below, like `mount
@@ -20,11 +20,11 @@
 //!
 //! **A descriptor can be opened again.** What the kernel does not do to an
 //! `O_PATH` descriptor directly, it does through the link that `/proc/self/fd`
-//! has of it ([`host`]).
+//! has of it (`host.rs`).
 //!
 //! **Who makes something is its maker.** What a new file is like depends on
 //! who makes it in more ways than its owner. So where something is made, the
-//! thread takes the credentials of the caller ([`changes`]). Elsewhere it acts
+//! thread takes the credentials of the caller (`changes.rs`). Elsewhere it acts
 //! with its own: the kernel has checked the caller's rights, by the same
 //! attributes and access control lists, before it asked.
 //!

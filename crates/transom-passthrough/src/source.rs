@@ -2,15 +2,15 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno as HostErrno;
 use rustix::mount::MountAttrFlags;
-use transom_module::{Container, Errno, Error, Lifetime, Resource, Result, VolumeDefinition};
+use transom_module::{Container, Error, Lifetime, Resource, Result, VolumeDefinition};
 use transom_sys::credentials::Credentials;
 use transom_sys::mount::{self, Change, Reach};
 
 use crate::extended_attributes::has_access_control_lists;
-use crate::host::{reopen, stat};
+use crate::host::{refused, reopen};
 use crate::persistent_items::Layout;
 use crate::volume::Passthrough;
 
@@ -44,11 +44,10 @@ impl Source {
         let failed = |what: &str, error: HostErrno| {
             Error::from_host(io::Error::from(error), format!("cannot {what} `{path}`"))
         };
-        let mode = stat(resource)?.stx_mode;
-        if FileType::from_raw_mode(mode.into()) != FileType::Directory {
-            let message = format!("`{path}` is not a directory");
-            return Err(Error::new(Errno::ENOTDIR, message));
-        }
+        // `ENOTDIR` if it is something else, `EACCES` without a right to it.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(resource, c".", flags, Mode::empty())
+            .map_err(|error| failed("read the directory", error))?;
         let mut reach = Reach::Mount;
         let mut root = mount::clone(resource, c"", reach);
         // In a user namespace, mounts that were there before it may hide
@@ -65,17 +64,14 @@ impl Source {
         };
         mount::change(&root, reach, Change::private(attributes))
             .map_err(|error| failed("change the mount of", error))?;
-        Self::at(root, read_only, lifetime).map_err(|error| {
-            let errno = error.errno();
-            Error::new(errno, format!("cannot open `{path}` to read it: {error}"))
-        })
+        Self::at(root, read_only, lifetime)
     }
 
     /// Takes the directory as it is.
     pub(crate) fn at(root: OwnedFd, read_only: bool, lifetime: Lifetime) -> Result<Self> {
         let root_opened = reopen(&root, OFlags::RDONLY | OFlags::DIRECTORY)?;
         Ok(Self(Arc::new(Shared {
-            own: Credentials::of_this_thread().map_err(crate::host::refused)?,
+            own: Credentials::of_this_thread().map_err(refused)?,
             read_only,
             lifetime,
             access_control_lists: has_access_control_lists(&root),
