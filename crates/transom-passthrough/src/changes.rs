@@ -1,7 +1,6 @@
 //! Changing the tree and the attributes of items.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW,
@@ -11,7 +10,7 @@ use transom_module::{
     AttributeChanges, Attributes, Backing, Changes, Context, Created, Entry, Errno, Io, ItemKind,
     Lifetime, NewItem, NewKind, NewTime, OpenMode, Opened, Removed, RenameOptions, Result,
 };
-use transom_sys::credentials::{Acting, Maker};
+use transom_sys::credentials::Maker;
 
 use crate::host::{check_name, magic_link, refused, reopen};
 use crate::item::Item;
@@ -66,12 +65,26 @@ impl Changes for Passthrough {
         name: &OsStr,
         new: &NewItem<'_>,
     ) -> Result<Entry<Item>> {
-        let kind = self.make(context, directory, check_name(name)?, new)?;
+        let name = check_name(name)?;
+        let parent = &directory.descriptor;
+        self.make_for(context, new, |mode| {
+            let node =
+                |kind, device: u32| rustix::fs::mknodat(parent, name, kind, mode, device.into());
+            match new.kind {
+                NewKind::File => node(FileType::RegularFile, 0),
+                NewKind::Directory => rustix::fs::mkdirat(parent, name, mode),
+                NewKind::Symlink(target) => rustix::fs::symlinkat(target, parent, name),
+                NewKind::Fifo => node(FileType::Fifo, 0),
+                NewKind::Socket => node(FileType::Socket, 0),
+                NewKind::CharacterDevice(device) => node(FileType::CharacterDevice, device),
+                NewKind::BlockDevice(device) => node(FileType::BlockDevice, device),
+            }
+        })?;
         // The host tells nobody what it made, so the name is looked up. Others
         // may have replaced it by now, which cannot be told if the kind is the
         // same, and is then as if they had been a little later.
         let entry = self.find(directory, name)?;
-        if entry.attributes.kind != kind {
+        if entry.attributes.kind != kind_of(new.kind) {
             return Err(Errno::ESTALE.into());
         }
         Ok(entry)
@@ -174,47 +187,22 @@ impl Passthrough {
         Ok(())
     }
 
-    /// Lets the calling thread make something for the caller.
-    fn act_for(&self, context: &Context<'_>, new: &NewItem<'_>) -> Result<Acting<'_>> {
+    /// Calls `make` with the calling thread acting for the caller.
+    fn make_for<T>(
+        &self,
+        context: &Context<'_>,
+        new: &NewItem<'_>,
+        make: impl Fn(Mode) -> rustix::io::Result<T>,
+    ) -> Result<T> {
         let maker = Maker {
             uid: context.caller.uid,
             gid: context.caller.gid,
             group: context.caller.directory_group,
             umask: new.umask,
         };
-        self.source.own.act_for(maker).map_err(refused)
-    }
-
-    /// Makes anything but an open file.
-    fn make(
-        &self,
-        context: &Context<'_>,
-        directory: &Item,
-        name: &OsStr,
-        new: &NewItem<'_>,
-    ) -> Result<ItemKind> {
-        let directory = &directory.descriptor;
         let mode = Mode::from_raw_mode(new.permissions.into());
-        let _acting = self.act_for(context, new)?;
-        let (kind, file_type, device) = match new.kind {
-            NewKind::Directory => {
-                rustix::fs::mkdirat(directory, name, mode).map_err(refused)?;
-                return Ok(ItemKind::Directory);
-            }
-            NewKind::Symlink(target) => {
-                rustix::fs::symlinkat(target, directory, name).map_err(refused)?;
-                return Ok(ItemKind::Symlink);
-            }
-            NewKind::File => (ItemKind::File, FileType::RegularFile, 0),
-            NewKind::Fifo => (ItemKind::Fifo, FileType::Fifo, 0),
-            NewKind::Socket => (ItemKind::Socket, FileType::Socket, 0),
-            NewKind::CharacterDevice(device) => {
-                (ItemKind::CharacterDevice, FileType::CharacterDevice, device)
-            }
-            NewKind::BlockDevice(device) => (ItemKind::BlockDevice, FileType::BlockDevice, device),
-        };
-        rustix::fs::mknodat(directory, name, file_type, mode, device.into()).map_err(refused)?;
-        Ok(kind)
+        let made = self.source.own.make_for(maker, || make(mode));
+        made.map_err(refused)
     }
 
     /// Makes a regular file and opens it.
@@ -234,11 +222,9 @@ impl Passthrough {
             (_, false) => OFlags::RDONLY,
         };
         flags.set(OFlags::SYNC, mode.synchronous);
-        let opened: OwnedFd = {
-            let _acting = self.act_for(context, new)?;
-            let permissions = Mode::from_raw_mode(new.permissions.into());
-            rustix::fs::openat(&directory.descriptor, name, flags, permissions).map_err(refused)?
-        };
+        let opened = self.make_for(context, new, |mode| {
+            rustix::fs::openat(&directory.descriptor, name, flags, mode)
+        })?;
         let entry = self.entry(reopen(&opened, OFlags::PATH)?)?;
         let backing = Backing::new(entry.item.descriptor.clone()).with_opened(opened);
         Ok(Created {
@@ -248,6 +234,18 @@ impl Passthrough {
                 io: Io::Passthrough(backing),
             },
         })
+    }
+}
+
+fn kind_of(new: NewKind<'_>) -> ItemKind {
+    match new {
+        NewKind::File => ItemKind::File,
+        NewKind::Directory => ItemKind::Directory,
+        NewKind::Symlink(_) => ItemKind::Symlink,
+        NewKind::Fifo => ItemKind::Fifo,
+        NewKind::Socket => ItemKind::Socket,
+        NewKind::CharacterDevice(_) => ItemKind::CharacterDevice,
+        NewKind::BlockDevice(_) => ItemKind::BlockDevice,
     }
 }
 

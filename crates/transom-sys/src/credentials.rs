@@ -4,27 +4,31 @@
 //! its owner and group, whether it may keep a set-group-id bit, what a default
 //! access control list or else the umask leave of its permissions. A server
 //! that makes files for others would have to do all of that over again, and
-//! never quite like the file system below. So a thread of it takes the
-//! credentials of the other for the one call. It keeps the capabilities by
-//! which it may write to any directory, since the other's right to it was
-//! checked where the other asked.
+//! never quite like the file system below. So a thread of it takes the user
+//! and group of the other for the one call.
+//!
+//! Each change of credentials costs as much as a simple system call on a file,
+//! so there are as few as can be. The kernel itself takes away the capabilities
+//! over files from a thread of root's that acts for another user, and gives
+//! them back afterwards. Where the other's right comes from a group we do not
+//! know of, the file system then refuses what was allowed when the other asked;
+//! only then are those capabilities raised that let it pass.
 
 use std::cell::Cell;
 use std::fmt;
-use std::marker::PhantomData;
 
 use rustix::fs::{Gid, Mode};
 use rustix::io::{Errno, Result};
-use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets, UnshareFlags};
 
-/// What is kept of the capabilities while acting for another user. `FSETID` is
-/// not: it would let users make set-group-id files of groups they are not in.
-const KEPT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
+/// What lets everybody make anything anywhere. `FSETID` is not among it: users
+/// could make set-group-id files of groups they are not in.
+const TO_PASS: CapabilitySet = CapabilitySet::DAC_OVERRIDE
     .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::MKNOD);
 
 thread_local! {
-    static HAS_OWN_UMASK: Cell<bool> = const { Cell::new(false) };
+    static IS_PREPARED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// For whom something is made.
@@ -44,75 +48,67 @@ pub struct Maker {
 pub struct Credentials {
     uid: u32,
     gid: u32,
-    groups: Vec<Gid>,
     capabilities: CapabilitySets,
+    may_change: bool,
 }
 
 impl Credentials {
     /// Those of the calling thread, for all threads that will use them.
     pub fn of_this_thread() -> Result<Self> {
+        let uid = rustix::process::geteuid();
+        let capabilities = rustix::thread::capabilities(None)?;
+        let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
+        let keeps = CapabilitiesSecureBits::NO_SETUID_FIXUP;
         Ok(Self {
-            uid: rustix::process::geteuid().as_raw(),
+            uid: uid.as_raw(),
             gid: rustix::process::getegid().as_raw(),
-            groups: rustix::process::getgroups()?,
-            capabilities: rustix::thread::capabilities(None)?,
+            capabilities,
+            // Only then does the kernel take and give capabilities as we need.
+            may_change: uid.is_root()
+                && capabilities.effective == capabilities.permitted
+                && capabilities.effective.contains(needed)
+                && !rustix::thread::capabilities_secure_bits()?.contains(keeps),
         })
     }
 
-    /// Lets the calling thread make files for `maker`, until the returned
-    /// value is dropped. The thread no longer shares umask and working
-    /// directory with the others from then on.
+    /// Calls `make` as `maker`. If it is refused, it may be called again.
     ///
-    /// `EPERM` for another user or group, if this process may not take their
-    /// credentials or cannot, because its user namespace does not know them.
-    pub fn act_for(&self, maker: Maker) -> Result<Acting<'_>> {
-        if !HAS_OWN_UMASK.get() {
-            // SAFETY: the table of open files stays shared, which is what makes
-            // other flags of this call dangerous.
-            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS)? };
-            HAS_OWN_UMASK.set(true);
+    /// For good, the thread no longer shares umask and working directory with
+    /// the others, and if it is root's, it is in no supplementary group.
+    ///
+    /// `EPERM` for another user or group, if this process is not root, or if
+    /// its user namespace does not know them.
+    pub fn make_for<T>(&self, maker: Maker, make: impl Fn() -> Result<T>) -> Result<T> {
+        self.prepare_thread()?;
+        let _umask = Umask::set(maker.umask);
+        if (maker.uid, maker.gid) == (self.uid, self.gid) {
+            return make();
         }
-        let mut acting = Acting {
-            own: self,
-            umask: rustix::process::umask(Mode::from_raw_mode(maker.umask.into())),
-            is_other: false,
-            not_send: PhantomData,
-        };
-        if (maker.uid, maker.gid) != (self.uid, self.gid) {
-            if !self.may_change() {
-                return Err(Errno::PERM);
+        if !self.may_change {
+            return Err(Errno::PERM);
+        }
+        let other = Other::become_maker(self, maker)?;
+        match make() {
+            Err(Errno::ACCESS | Errno::PERM) => {
+                other.may_pass()?;
+                make()
             }
-            acting.is_other = true;
-            self.become_other(maker)?;
+            result => result,
         }
-        Ok(acting)
     }
 
-    fn may_change(&self) -> bool {
-        let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
-        self.capabilities.effective.contains(needed)
-    }
-
-    fn become_other(&self, maker: Maker) -> Result<()> {
-        if maker.uid != self.uid {
-            let group = maker.group.map(Gid::from_raw);
-            rustix::thread::set_thread_groups(group.as_slice())?;
+    fn prepare_thread(&self) -> Result<()> {
+        if IS_PREPARED.get() {
+            return Ok(());
         }
-        set_fsgid(maker.gid)?;
-        if maker.uid != self.uid {
-            set_fsuid(maker.uid)?;
-            let mut capabilities = self.capabilities;
-            capabilities.effective &= KEPT;
-            rustix::thread::set_capabilities(None, capabilities)?;
+        // SAFETY: the table of open files stays shared, which is what makes
+        // other flags of this call dangerous.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS)? };
+        if self.may_change {
+            rustix::thread::set_thread_groups(&[])?;
         }
+        IS_PREPARED.set(true);
         Ok(())
-    }
-
-    fn restore(&self) -> Result<()> {
-        set_fsuid(self.uid)?;
-        rustix::thread::set_capabilities(None, self.capabilities)?;
-        set_fsgid(self.gid)?;
-        rustix::thread::set_thread_groups(&self.groups)
     }
 }
 
@@ -125,33 +121,72 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The calling thread makes files for somebody else while this lives.
-#[derive(Debug)]
-pub struct Acting<'own> {
-    own: &'own Credentials,
-    umask: Mode,
-    is_other: bool,
-    /// The credentials are those of one thread.
-    not_send: PhantomData<*const ()>,
-}
+/// The umask before, to be set again.
+struct Umask(Mode);
 
-impl Drop for Acting<'_> {
-    fn drop(&mut self) {
-        // Nothing forbids a thread to take back what it was; only memory could
-        // be lacking. It must not go on as somebody it is not.
-        if self.is_other && self.own.restore().is_err() {
-            std::process::abort();
-        }
-        rustix::process::umask(self.umask);
+impl Umask {
+    fn set(umask: u16) -> Self {
+        Self(rustix::process::umask(Mode::from_raw_mode(umask.into())))
     }
 }
 
-fn set_fsuid(uid: u32) -> Result<()> {
-    set_fs_id(libc::SYS_setfsuid, uid)
+impl Drop for Umask {
+    fn drop(&mut self) {
+        rustix::process::umask(self.0);
+    }
 }
 
-fn set_fsgid(gid: u32) -> Result<()> {
-    set_fs_id(libc::SYS_setfsgid, gid)
+/// The calling thread acts for somebody else.
+struct Other<'own> {
+    own: &'own Credentials,
+    maker: Maker,
+}
+
+impl<'own> Other<'own> {
+    fn become_maker(own: &'own Credentials, maker: Maker) -> Result<Self> {
+        // From here on, whatever was done is undone.
+        let other = Self { own, maker };
+        if let Some(group) = maker.group {
+            rustix::thread::set_thread_groups(&[Gid::from_raw(group)])?;
+        }
+        if maker.gid != own.gid {
+            set_fs_id(libc::SYS_setfsgid, maker.gid)?;
+        }
+        if maker.uid != own.uid {
+            set_fs_id(libc::SYS_setfsuid, maker.uid)?;
+        }
+        Ok(other)
+    }
+
+    fn may_pass(&self) -> Result<()> {
+        let mut capabilities = rustix::thread::capabilities(None)?;
+        capabilities.effective |= TO_PASS & self.own.capabilities.permitted;
+        rustix::thread::set_capabilities(None, capabilities)
+    }
+
+    fn undo(&self) -> Result<()> {
+        let (own, maker) = (self.own, self.maker);
+        if maker.uid != own.uid {
+            set_fs_id(libc::SYS_setfsuid, own.uid)?;
+        }
+        if maker.gid != own.gid {
+            set_fs_id(libc::SYS_setfsgid, own.gid)?;
+        }
+        if maker.group.is_some() {
+            rustix::thread::set_thread_groups(&[])?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Other<'_> {
+    fn drop(&mut self) {
+        // Nothing forbids root to take back what it was; only memory could be
+        // lacking. The thread must not go on as somebody it is not.
+        if self.undo().is_err() {
+            std::process::abort();
+        }
+    }
 }
 
 /// These two calls do not tell whether they did anything. But they return what

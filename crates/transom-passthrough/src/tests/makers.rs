@@ -1,4 +1,5 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::Command;
 
 use transom_module::OpenMode;
@@ -10,6 +11,12 @@ use super::*;
 const USER: u32 = 65534;
 const GROUP: u32 = 65533;
 const DIRECTORY_GROUP: u32 = 4242;
+
+// Sets of capabilities, from <linux/capability.h>.
+/// CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, MKNOD.
+const OVER_FILES: u64 = 0x0800_001f;
+/// DAC_OVERRIDE, DAC_READ_SEARCH, MKNOD.
+const TO_PASS: u64 = 0x0800_0006;
 
 fn in_directory_group() -> Context<'static> {
     let caller = Caller {
@@ -135,35 +142,44 @@ fn credentials(thread: &str) -> Vec<String> {
 fn privileged_a_thread_gets_its_credentials_back() {
     privileged!("act for others");
     let own = Credentials::of_this_thread().unwrap();
-    let before = credentials("thread-self");
     let maker = Maker {
         uid: USER,
         gid: GROUP,
         group: Some(DIRECTORY_GROUP),
         umask: 0o123,
     };
-    {
-        let _acting = own.act_for(maker).unwrap();
+    // Prepares the thread.
+    own.make_for(maker, || Ok(())).unwrap();
+    let before = credentials("thread-self");
+    let process = credentials("self");
+    let refused = Cell::new(false);
+    own.make_for(maker, || {
         let acting = credentials("thread-self").join("\n");
         assert!(acting.contains("Umask:\t0123"), "{acting}");
-        assert!(
-            acting.contains(&format!("Uid:\t0\t0\t0\t{USER}")),
-            "{acting}"
+        let user = format!("Uid:\t0\t0\t0\t{USER}");
+        assert!(acting.contains(&user), "{acting}");
+        let group = format!("Groups:\t{DIRECTORY_GROUP} ");
+        assert!(acting.contains(&group), "{acting}");
+        let effective = acting.split("CapEff:\t").nth(1).unwrap();
+        let effective = u64::from_str_radix(&effective[..16], 16).unwrap();
+        assert_eq!(
+            effective & OVER_FILES,
+            if refused.get() { TO_PASS } else { 0 }
         );
-        assert!(
-            acting.contains(&format!("Groups:\t{DIRECTORY_GROUP} ")),
-            "{acting}"
-        );
-        // DAC_OVERRIDE, DAC_READ_SEARCH, MKNOD.
-        assert!(acting.contains("CapEff:\t0000000008000006"), "{acting}");
         // The main thread, for one, notices nothing of it.
-        assert_eq!(credentials("self"), before);
-    }
+        assert_eq!(credentials("self"), process);
+        match refused.replace(true) {
+            false => Err(rustix::io::Errno::ACCESS),
+            true => Ok(()),
+        }
+    })
+    .unwrap();
     assert_eq!(credentials("thread-self"), before);
 
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        let _acting = own.act_for(maker).unwrap();
-        std::panic::resume_unwind(Box::new(()));
+        own.make_for(maker, || -> rustix::io::Result<()> {
+            resume_unwind(Box::new(()))
+        })
     }));
     assert!(panicked.is_err());
     assert_eq!(credentials("thread-self"), before);
