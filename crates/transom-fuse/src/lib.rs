@@ -17,6 +17,8 @@
 //! that a handler that hangs delays nobody, neither its own killed caller nor
 //! the callers of others.
 //!
+//! [`Driver`] plays the kernel's part for the tests of modules.
+//!
 //! What the kernel can do better than we, it does: with a backing file
 //! (`backing`) it reads the host file itself and no READ request comes.
 //!
@@ -26,6 +28,7 @@
 
 mod backing;
 mod counters;
+mod driver;
 mod inflight;
 mod mount;
 mod nearness;
@@ -41,6 +44,7 @@ mod session;
 mod workers;
 
 pub use counters::Statistics;
+pub use driver::{Driver, Status};
 pub use negotiation::{Negotiated, UnsupportedVersion};
 pub use reply::Answer;
 pub use session::{MountError, Options, Passthrough, Session};

@@ -40,3 +40,24 @@ pub trait DirectorySink<I> {
     #[must_use]
     fn push_found(&mut self, name: &OsStr, found: Entry<I>, next: Cookie) -> bool;
 }
+
+/// Lists `entries`, whose order never changes, from `from` on: the cookie of
+/// each is its place.
+pub fn list_in_order<'a, I>(
+    entries: impl IntoIterator<Item = (&'a OsStr, ItemId, ItemKind)>,
+    from: Cookie,
+    sink: &mut dyn DirectorySink<I>,
+) {
+    let entries = entries.into_iter().zip(1..);
+    for ((name, id, kind), place) in entries.skip(usize::try_from(from.0).unwrap_or(usize::MAX)) {
+        let next = Cookie(place);
+        if !sink.push(DirectoryEntry {
+            name,
+            id,
+            kind,
+            next,
+        }) {
+            break;
+        }
+    }
+}

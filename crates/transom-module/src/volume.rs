@@ -143,6 +143,21 @@ pub struct Entry<I> {
     pub attributes_lifetime: Lifetime,
 }
 
+impl<I> Entry<I> {
+    /// An item of which all that is said holds until it is invalidated, and
+    /// whose id is never used again.
+    #[must_use]
+    pub fn lasting(item: I, attributes: Attributes) -> Self {
+        Self {
+            item,
+            attributes,
+            generation: 0,
+            name_lifetime: Lifetime::FOREVER,
+            attributes_lifetime: Lifetime::FOREVER,
+        }
+    }
+}
+
 /// The answer to a lookup.
 #[derive(Debug, Clone)]
 pub enum Lookup<I> {

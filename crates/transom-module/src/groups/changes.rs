@@ -33,8 +33,10 @@ pub trait Changes: Volume {
         new: &NewItem<'_>,
     ) -> Result<Entry<Self::Item>>;
 
-    /// Makes a regular file and opens it, in one step. If the name is taken
-    /// and not `exclusive`, opens what is there.
+    /// Makes a regular file and opens it, in one step. `EEXIST` if the name is
+    /// taken and `exclusive`; if not exclusive, `ESTALE`, which makes the
+    /// kernel look again: nobody has checked the caller's right to open what
+    /// is there.
     ///
     /// `ENOSYS`, the default, makes the kernel do it in two steps.
     fn create_open(
