@@ -11,12 +11,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 use transom_sys::{Place, look_ahead};
 
+use crate::Options;
+
 /// Makes a FUSE superblock on `connection` and a detached mount of it.
 /// `finish_init` is called between the two, when the kernel has sent INIT.
 pub(crate) fn mount<E: From<io::Error>>(
     connection: &OwnedFd,
-    source: &str,
-    read_only: bool,
+    options: &Options,
     finish_init: impl FnOnce() -> Result<(), E>,
 ) -> Result<OwnedFd, E> {
     let error = |error: rustix::io::Errno| E::from(error.into());
@@ -24,7 +25,7 @@ pub(crate) fn mount<E: From<io::Error>>(
     let set = |key: &str, value: &str| {
         rustix::mount::fsconfig_set_string(&context, key, value).map_err(error)
     };
-    set("source", source)?;
+    set("source", &options.source)?;
     set("subtype", "transom")?;
     set("fd", &connection.as_raw_fd().to_string())?;
     set("rootmode", "40000")?;
@@ -35,7 +36,7 @@ pub(crate) fn mount<E: From<io::Error>>(
     for flag in ["default_permissions", "allow_other"] {
         rustix::mount::fsconfig_set_flag(&context, flag).map_err(error)?;
     }
-    if read_only {
+    if options.read_only {
         // A read-only *superblock*, not only a read-only mount: it saves a
         // GETATTR after every read through passthrough, because the kernel
         // then knows that no access time moved.
@@ -43,8 +44,8 @@ pub(crate) fn mount<E: From<io::Error>>(
     }
     rustix::mount::fsconfig_create(&context).map_err(error)?;
     finish_init()?;
-    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    if read_only {
+    let mut attributes = options.attributes;
+    if options.read_only {
         attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
     }
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(error)

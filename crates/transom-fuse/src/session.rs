@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
 use transom_module::{Context, Error, Invalidation, Volume, VolumeDefinition};
 use transom_sys::fuse_abi as abi;
 use transom_sys::fuse_device;
@@ -37,6 +38,9 @@ pub struct Options {
     pub source: String,
     /// Mount the superblock read-only. Volumes that can change need false.
     pub read_only: bool,
+    /// What else is said of the mount, such as that device files do not work.
+    /// Mounts of subtrees take it over.
+    pub attributes: MountAttrFlags,
     /// What the kernel does on backing files by itself.
     pub passthrough: Passthrough,
     /// Let the mount be idmapped. The kernel then names the caller only where
@@ -54,6 +58,7 @@ impl Default for Options {
         Self {
             source: "transom".into(),
             read_only: true,
+            attributes: MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
             passthrough: Passthrough::On,
             idmapped: false,
             readers: (processors / 2).max(1),
@@ -145,7 +150,7 @@ impl<V: Volume> Session<V> {
         let connection = Arc::new(fuse_device::open().map_err(MountError::Device)?);
         let wanted = Wanted::new(&definition, options);
         let mut negotiated = None;
-        let mount = mount::mount(&connection, &options.source, options.read_only, || {
+        let mount = mount::mount(&connection, options, || {
             negotiated = Some(answer_init(&connection, wanted)?);
             Ok::<_, MountError>(())
         })?;
@@ -243,6 +248,20 @@ impl<V: Volume> Session<V> {
     #[must_use]
     pub fn mount(&self) -> Option<BorrowedFd<'_>> {
         self.mount.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The same for good. When nobody else has the mount either, the session
+    /// is over.
+    #[must_use]
+    pub fn take_mount(&mut self) -> Option<OwnedFd> {
+        self.mount.take()
+    }
+
+    /// Waits until nobody has the mount any more, and the threads have ended.
+    /// False if that takes longer than `patience`.
+    #[must_use]
+    pub fn wait(&self, patience: Duration) -> bool {
+        self.crew.wait(patience)
     }
 
     /// A further detached mount, of one directory of the volume. It shares

@@ -38,6 +38,7 @@ errnos! {
     ELOOP: "Too many symbolic links, or file systems stacked too deeply.",
     ENAMETOOLONG: "File name too long.",
     ENODATA: "No such extended attribute.",
+    ENODEV: "No such device, or module.",
     ENOENT: "No such file or directory.",
     ENOMEM: "Out of memory.",
     ENOSPC: "No space left on device.",
