@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use transom_module::{
-    AttributeChanges, Caller, Context, Errno, ItemId, ItemKind, NewTime, Volume, VolumeDefinition,
+    AttributeChanges, Caller, Context, Errno, ItemId, ItemKind, NewTime, Timestamp, Volume,
+    VolumeDefinition,
 };
 use transom_sys::fuse_abi as abi;
 use zerocopy::{FromBytes, FromZeros, Immutable, KnownLayout};
@@ -60,6 +61,8 @@ pub struct Status {
     pub uid: u32,
     pub gid: u32,
     pub size: u64,
+    pub accessed: Timestamp,
+    pub modified: Timestamp,
 }
 
 /// An item the driver refers to, with one lookup to give back.
@@ -100,6 +103,7 @@ impl<V: Volume> Driver<V> {
             negotiated,
             &options,
             Arc::new(connection?),
+            None,
             Arc::new(Counters::new()),
         );
         Ok(Self {
@@ -465,6 +469,10 @@ impl<V: Volume> fmt::Debug for Driver<V> {
 }
 
 fn status(attr: &abi::Attr) -> Status {
+    let time = |seconds: u64, nanoseconds| Timestamp {
+        seconds: seconds.cast_signed(),
+        nanoseconds,
+    };
     Status {
         number: attr.ino,
         // The transport made it of a kind.
@@ -474,6 +482,8 @@ fn status(attr: &abi::Attr) -> Status {
         uid: attr.uid,
         gid: attr.gid,
         size: attr.size,
+        accessed: time(attr.atime, attr.atimensec),
+        modified: time(attr.mtime, attr.mtimensec),
     }
 }
 

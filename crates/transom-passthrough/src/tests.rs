@@ -21,6 +21,7 @@ mod finding;
 mod listing;
 mod loading;
 mod makers;
+mod model;
 mod persistence;
 
 static NOT_CANCELLED: AtomicBool = AtomicBool::new(false);

@@ -11,11 +11,13 @@
 //! * [`HostState`]: what a run must not leave behind.
 //! * [`SeedAction`], [`LargeTree`]: the two input sets everything is measured
 //!   with, and the way an action reads them.
-//! * [`model`]: a naive view to compare the real one with.
+//! * [`model`]: a naive view to compare the real one with; [`files`]: a naive
+//!   tree of files that can be changed.
 //!
 //! What a fixture takes from the machine (a mount, a loop device, a trace
 //! instance), its `Drop` gives back.
 
+pub mod files;
 mod host_state;
 mod kernel_filesystem;
 mod kernel_requests;
