@@ -10,12 +10,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use transom_module::{Entry, ItemId, Volume, VolumeDefinition};
+use transom_module::{Entry, ItemId, Lifetime, Volume, VolumeDefinition};
 
 use crate::open_files::NodeOpens;
 
 /// One live item.
 pub(crate) struct Node<V: Volume> {
+    pub(crate) id: ItemId,
     /// In bytes, as the kernel was told when the item was found.
     pub(crate) size: u64,
     /// How the item is open now.
@@ -29,6 +30,19 @@ impl<V: Volume> Node<V> {
         self.item
             .as_ref()
             .expect("an item leaves its node only when the node is dropped")
+    }
+}
+
+impl<V: Volume> Node<V> {
+    /// For how long attributes of that lifetime hold: not at all while the
+    /// kernel writes the host file, or somebody's mapping of it, by itself.
+    pub(crate) fn bound(&self, lifetime: Lifetime) -> Lifetime {
+        let opens = self.opens.lock().unwrap_or_else(PoisonError::into_inner);
+        if opens.is_written_by_kernel() {
+            Lifetime::NONE
+        } else {
+            lifetime
+        }
     }
 }
 
@@ -70,6 +84,7 @@ impl<V: Volume> NodeTable<V> {
     pub(crate) fn acquire(&self, found: Entry<V::Item>) -> Arc<Node<V>> {
         let id = found.attributes.id;
         let node = Arc::new(Node {
+            id,
             size: found.attributes.size,
             opens: Mutex::default(),
             item: Some(found.item),
@@ -114,6 +129,19 @@ impl<V: Volume> NodeTable<V> {
             Slot::Occupied(slot) => Some(slot.remove()),
             Slot::Vacant(_) => None,
         };
+    }
+
+    /// Some nodes, at most `count`, in no order; not the root.
+    pub(crate) fn some(&self, count: usize) -> Vec<u64> {
+        let each = count / SHARDS;
+        let root = ItemId::ROOT.raw();
+        (0..SHARDS)
+            .flat_map(|shard| {
+                let shard = self.shard(shard as u64);
+                let some = shard.keys().copied().filter(|id| *id != root).take(each);
+                some.collect::<Vec<_>>()
+            })
+            .collect()
     }
 
     /// Live nodes, the root included.

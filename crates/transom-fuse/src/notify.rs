@@ -55,9 +55,39 @@ impl Notifier {
         Ok(())
     }
 
+    /// Tells the kernel that it does not know a node's attributes any more. Takes
+    /// no lock, so a handler may do it.
+    pub(crate) fn forget_attributes(&self, node: u64) -> io::Result<()> {
+        // A negative offset spares the pages.
+        let out = abi::NotifyInvalInodeOut {
+            ino: node,
+            off: -1,
+            len: 0,
+        };
+        self.write(&message(NotifyCode::InvalInode, &[out.as_bytes()]))
+    }
+
+    /// Asks the kernel to give nodes back, as far as nobody uses them: it drops
+    /// them from its cache and sends their FORGETs (Linux 6.18).
+    pub(crate) fn prune(&self, nodes: &[u64]) -> io::Result<()> {
+        let out = abi::NotifyPruneOut {
+            count: nodes.len() as u32,
+            padding: 0,
+            spare: 0,
+        };
+        self.write(&message(
+            NotifyCode::Prune,
+            &[out.as_bytes(), nodes.as_bytes()],
+        ))
+    }
+
     /// Asks the kernel to send again what it has sent to a server that is gone.
     pub(crate) fn resend(&self) -> io::Result<()> {
-        rustix::io::write(&self.connection, &message(NotifyCode::Resend, &[]))?;
+        self.write(&message(NotifyCode::Resend, &[]))
+    }
+
+    fn write(&self, message: &[u8]) -> io::Result<()> {
+        rustix::io::write(&self.connection, message)?;
         Ok(())
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct NodeOpens {
     pub(crate) registered: Option<Option<Arc<BackingId>>>,
     /// Opens of each route.
     by_route: [usize; 3],
+    /// Those of them that the kernel writes through.
+    kernel_writers: usize,
     /// Size and time of change that the content had at the latest open.
     pub(crate) content: Option<(u64, Timestamp)>,
 }
@@ -48,20 +50,42 @@ pub(crate) enum Route {
     Direct = 2,
 }
 
+/// How one file is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) route: Route,
+    pub(crate) writes: bool,
+}
+
+impl Way {
+    fn is_kernel_writer(self) -> bool {
+        self.writes && self.route == Route::Kernel
+    }
+}
+
 impl NodeOpens {
     /// Whether any open goes that way.
     pub(crate) fn any(&self, route: Route) -> bool {
         self.by_route[route as usize] > 0
     }
 
-    pub(crate) fn opened(&mut self, route: Route) {
-        self.by_route[route as usize] += 1;
+    pub(crate) fn is_written_by_kernel(&self) -> bool {
+        self.kernel_writers > 0
+    }
+
+    /// True if that makes the kernel a writer that it was not before.
+    pub(crate) fn opened(&mut self, way: Way) -> bool {
+        self.by_route[way.route as usize] += 1;
+        self.kernel_writers += usize::from(way.is_kernel_writer());
+        way.is_kernel_writer() && self.kernel_writers == 1
     }
 
     /// True if nobody has the item open any more.
-    fn closed(&mut self, route: Route) -> bool {
-        let count = &mut self.by_route[route as usize];
+    fn closed(&mut self, way: Way) -> bool {
+        let count = &mut self.by_route[way.route as usize];
         *count = count.saturating_sub(1);
+        let writers = usize::from(way.is_kernel_writer());
+        self.kernel_writers = self.kernel_writers.saturating_sub(writers);
         self.by_route.iter().all(|count| *count == 0)
     }
 }
@@ -71,7 +95,7 @@ pub(crate) struct OpenFile<V: Volume> {
     handle: Option<V::Handle>,
     definition: Arc<VolumeDefinition<V>>,
     pub(crate) node: Arc<Node<V>>,
-    pub(crate) route: Route,
+    way: Way,
     /// Set if the bytes are those of a host file.
     pub(crate) host: Option<HostFile>,
 }
@@ -82,14 +106,14 @@ impl<V: Volume> OpenFile<V> {
         definition: &Arc<VolumeDefinition<V>>,
         node: &Arc<Node<V>>,
         handle: V::Handle,
-        route: Route,
+        way: Way,
         host: Option<HostFile>,
     ) -> Self {
         Self {
             handle: Some(handle),
             definition: Arc::clone(definition),
             node: Arc::clone(node),
-            route,
+            way,
             host,
         }
     }
@@ -106,7 +130,7 @@ impl<V: Volume> Drop for OpenFile<V> {
         if let Some(handle) = self.handle.take() {
             self.definition.volume.close(handle);
         }
-        let nobody = lock(&self.node.opens).closed(self.route);
+        let nobody = lock(&self.node.opens).closed(self.way);
         if nobody && let Some(group) = self.definition.deactivation() {
             group.deactivate(self.node.item());
         }

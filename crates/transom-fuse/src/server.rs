@@ -28,10 +28,14 @@ use transom_sys::fuse_abi as abi;
 use crate::counters::Counters;
 use crate::negotiation::Negotiated;
 use crate::nodes::{Node, NodeTable};
+use crate::notify::Notifier;
 use crate::open_files::OpenFiles;
 use crate::reply::{Answer, absent_out, attr_out, entry_out, statfs_out, statx_out};
 use crate::request::{Operation, Request};
 use crate::{Options, Passthrough};
+
+/// Items that the kernel is asked to give back at once.
+const PRUNED_AT_ONCE: usize = 1024;
 
 type Result = std::result::Result<Answer, Error>;
 
@@ -44,7 +48,10 @@ pub(crate) struct Server<V: Volume> {
     negotiated: Negotiated,
     passthrough: Passthrough,
     read_only: bool,
+    items_max: usize,
     connection: Arc<OwnedFd>,
+    /// Present if there is a kernel to notify.
+    pub(crate) notifier: Option<Notifier>,
     /// Set once the kernel has refused a backing file for lack of privilege:
     /// it will refuse them all.
     passthrough_forbidden: AtomicBool,
@@ -64,6 +71,7 @@ impl<V: Volume> Server<V> {
         negotiated: Negotiated,
         options: &Options,
         connection: Arc<OwnedFd>,
+        notifier: Option<Notifier>,
         counters: Arc<Counters>,
     ) -> std::result::Result<Self, Error> {
         let definition = Arc::new(definition);
@@ -84,7 +92,9 @@ impl<V: Volume> Server<V> {
             negotiated,
             passthrough: options.passthrough,
             read_only: options.read_only,
+            items_max: options.items_max,
             connection,
+            notifier,
             passthrough_forbidden: AtomicBool::new(false),
         })
     }
@@ -147,16 +157,49 @@ impl<V: Volume> Server<V> {
         }
     }
 
+    /// Asks the kernel to give items back if it has more than it should.
+    pub(crate) fn shed_items(&self) {
+        if self.nodes.len() > self.items_max
+            && let Some(notifier) = &self.notifier
+            && let Err(error) = notifier.prune(&self.nodes.some(PRUNED_AT_ONCE))
+        {
+            tracing::debug!(%error, "the kernel does not give items back");
+        }
+    }
+
+    /// Who asked, also where the kernel maps users for some mounts and names
+    /// nobody: the caller's process still says. Costs a look at it, so only
+    /// what depends on the caller asks.
+    fn identified<'c>(&self, context: &Context<'c>) -> Context<'c> {
+        let mut context = *context;
+        if context.caller.uid == u32::MAX
+            && context.caller.pid != 0
+            && let Some((uid, gid)) = users_of(context.caller.pid)
+        {
+            (context.caller.uid, context.caller.gid) = (uid, gid);
+        }
+        context
+    }
+
     fn node(&self, id: u64) -> std::result::Result<Arc<Node<V>>, Errno> {
         self.nodes.get(id).ok_or(Errno::ESTALE)
     }
 
     /// Answers with an entry that the kernel then refers to.
     fn found(&self, payload: &mut [u8], entry: Entry<V::Item>, out: &mut HandedOut) -> Answer {
-        let answer = Answer::value(payload, &entry_out(&entry));
-        out.nodes.push(entry.attributes.id.raw());
-        self.nodes.acquire(entry);
-        answer
+        Answer::value(payload, &self.acquire(entry, out))
+    }
+
+    /// Counts a lookup and says what the kernel is to be told.
+    fn acquire(&self, entry: Entry<V::Item>, out: &mut HandedOut) -> abi::EntryOut {
+        let (attributes, lifetime) = (entry.attributes, entry.attributes_lifetime);
+        let mut told = entry_out(&entry);
+        out.nodes.push(attributes.id.raw());
+        let node = self.nodes.acquire(entry);
+        if node.bound(lifetime) != lifetime {
+            (told.attr_valid, told.attr_valid_nsec) = (0, 0);
+        }
+        told
     }
 
     fn dispatch(
@@ -181,7 +224,9 @@ impl<V: Volume> Server<V> {
                 Ok(Answer::Silence)
             }
             Operation::Getattr(_) => {
-                let (attributes, lifetime) = volume.attributes(context, node()?.item())?;
+                let node = node()?;
+                let (attributes, lifetime) = volume.attributes(context, node.item())?;
+                let lifetime = node.bound(lifetime);
                 Ok(Answer::value(payload, &attr_out(&attributes, lifetime)))
             }
             Operation::Readlink => {
@@ -189,12 +234,14 @@ impl<V: Volume> Server<V> {
                 Ok(Answer::bytes(payload, &target.into_vec()))
             }
             Operation::Statx(_) => {
-                let (attributes, lifetime) = volume.attributes(context, node()?.item())?;
+                let node = node()?;
+                let (attributes, lifetime) = volume.attributes(context, node.item())?;
                 // All it adds is the time of creation, and it is asked for each
                 // item anew. GETATTR came with the lookup.
                 if attributes.created.is_none() {
                     return Err(Errno::ENOSYS.into());
                 }
+                let lifetime = node.bound(lifetime);
                 Ok(Answer::value(payload, &statx_out(&attributes, lifetime)))
             }
             Operation::Statfs => Ok(Answer::value(payload, &statfs_out(&volume.statfs()?))),
@@ -324,6 +371,17 @@ impl<V: Volume> Server<V> {
             Lookup::Absent(lifetime) => Ok(Answer::value(payload, &absent_out(lifetime))),
         }
     }
+}
+
+/// File system user and group of a thread.
+fn users_of(thread: u32) -> Option<(u32, u32)> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let of_files = |field: &str| {
+        let numbers = status.lines().find_map(|line| line.strip_prefix(field))?;
+        // Real, effective, saved, file system.
+        numbers.split_whitespace().nth(3)?.parse().ok()
+    };
+    Some((of_files("Uid:")?, of_files("Gid:")?))
 }
 
 /// The kernel never sends longer names; a volume may rely on it.

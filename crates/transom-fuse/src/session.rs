@@ -46,6 +46,10 @@ pub struct Options {
     /// Let the mount be idmapped. The kernel then names the caller only where
     /// something is made.
     pub idmapped: bool,
+    /// Items that the kernel may keep, about. When it has more, it is asked to
+    /// give some back that nobody uses. For volumes that hold a descriptor for
+    /// each item.
+    pub items_max: usize,
     /// Threads that read requests. More are started while handlers hang.
     pub readers: usize,
     /// Requests that take longer are answered with `ETIMEDOUT`.
@@ -61,6 +65,7 @@ impl Default for Options {
             attributes: MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
             passthrough: Passthrough::On,
             idmapped: false,
+            items_max: usize::MAX,
             readers: (processors / 2).max(1),
             deadline: Some(DEADLINE),
         }
@@ -139,7 +144,6 @@ pub struct Session<V: Volume> {
     server: Arc<Server<V>>,
     crew: Arc<Crew>,
     connection: Arc<OwnedFd>,
-    notifier: Notifier,
     negotiated: Negotiated,
     mount: Option<OwnedFd>,
 }
@@ -173,7 +177,7 @@ impl<V: Volume> Session<V> {
         options: &Options,
     ) -> Result<Self, MountError> {
         let session = Self::serve(definition, Arc::new(connection), negotiated, None, options)?;
-        session.notifier.resend()?;
+        session.notifier()?.resend()?;
         Ok(session)
     }
 
@@ -190,11 +194,11 @@ impl<V: Volume> Session<V> {
             negotiated,
             options,
             Arc::clone(&connection),
+            Some(Notifier::new(&connection)?),
             Arc::clone(&counters),
         )
         .map_err(MountError::Root)?;
         let server = Arc::new(server);
-        let notifier = Notifier::new(&connection)?;
         let crew = Arc::new(Crew::new(options.readers, options.deadline, counters));
         let recruit = {
             let (server, crew, connection) = (
@@ -227,16 +231,16 @@ impl<V: Volume> Session<V> {
                 })
             }
         };
-        let at_end = {
-            let server = Arc::clone(&server);
-            move || server.finish()
-        };
-        crew.start(Box::new(recruit), at_end)?;
+        let (shedding, finishing) = (Arc::clone(&server), Arc::clone(&server));
+        crew.start(
+            Box::new(recruit),
+            move || shedding.shed_items(),
+            move || finishing.finish(),
+        )?;
         Ok(Self {
             server,
             crew,
             connection,
-            notifier,
             negotiated,
             mount,
         })
@@ -300,10 +304,17 @@ impl<V: Volume> Session<V> {
     /// of the volume, nor while holding a lock that one needs: the kernel
     /// waits for handlers under way in the same directory.
     pub fn invalidate(&self, invalidations: &[Invalidation]) -> io::Result<()> {
-        self.notifier.invalidate(invalidations)?;
+        self.notifier()?.invalidate(invalidations)?;
         let sent = invalidations.len() as u64;
         add(&self.server.counters.notifications, sent);
         Ok(())
+    }
+
+    fn notifier(&self) -> io::Result<&Notifier> {
+        self.server
+            .notifier
+            .as_ref()
+            .ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
     /// The counters at this moment.

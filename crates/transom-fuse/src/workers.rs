@@ -87,11 +87,12 @@ impl Crew {
         }
     }
 
-    /// Starts the workers and the monitor. `at_end` is called when all workers
-    /// have ended.
+    /// Starts the workers and the monitor. `each_tick` is called while requests
+    /// come, `at_end` when all workers have ended.
     pub(crate) fn start(
         self: &Arc<Self>,
         recruit: Recruit,
+        each_tick: impl Fn() + Send + 'static,
         at_end: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
         for _ in 0..self.readers {
@@ -99,7 +100,7 @@ impl Crew {
         }
         let crew = Arc::clone(self);
         let monitor = self.spawn("fuse-monitor".into(), move || {
-            crew.watch(&recruit);
+            crew.watch(&recruit, each_tick);
             at_end();
         })?;
         // The monitor is set once, here.
@@ -234,7 +235,7 @@ impl Crew {
         self.slots.iter().any(|slot| slot.busy_since_ms().is_some())
     }
 
-    fn watch(self: &Arc<Self>, recruit: &Recruit) {
+    fn watch(self: &Arc<Self>, recruit: &Recruit, each_tick: impl Fn()) {
         let mut seen = 0;
         let mut quiet_ticks = 0;
         let over =
@@ -250,6 +251,7 @@ impl Crew {
             if quiet_ticks <= SLEEP_AFTER_TICKS {
                 thread::park_timeout(TICK);
                 self.tick(recruit);
+                each_tick();
                 continue;
             }
             self.monitor_sleeps.store(true, Ordering::SeqCst);

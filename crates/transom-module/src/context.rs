@@ -2,8 +2,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Who asked. Numbers are as the serving process sees them; a process of
 /// another pid namespace that the server cannot see has pid 0. Through an
-/// idmapped mount, only what makes something carries a user and a group, those
-/// that the new item shall have; elsewhere both are `u32::MAX`.
+/// idmapped mount, only what makes something, lists extended attributes or
+/// controls carries a user and a group (those that a new item shall have);
+/// elsewhere both are `u32::MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// File system user id.
@@ -18,7 +19,7 @@ pub struct Caller {
 }
 
 /// What an operation knows besides its arguments.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// Who asked.
     pub caller: Caller,

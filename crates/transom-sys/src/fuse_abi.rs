@@ -173,6 +173,8 @@ wire! {
     NotifyInvalInodeOut(24) { ino: u64, off: i64, len: i64, }
     /// NOTIFY_INVAL_ENTRY, followed by the name and a NUL.
     NotifyInvalEntryOut(16) { parent: u64, namelen: u32, flags: u32, }
+    /// NOTIFY_PRUNE, followed by `count` numbers of nodes.
+    NotifyPruneOut(16) { count: u32, padding: u32, spare: u64, }
     /// Argument of the ioctl that registers a backing file.
     BackingMap(16) { fd: i32, flags: u32, padding: u64, }
 }
@@ -322,6 +324,7 @@ pub enum NotifyCode {
     InvalEntry = 3,
     Resend = 7,
     IncEpoch = 8,
+    Prune = 9,
 }
 
 /// Flags of INIT. The upper half travels in `flags2`.

@@ -42,7 +42,7 @@ impl<V: Volume> Server<V> {
     ) -> Result {
         let names = self
             .extended_attributes()?
-            .list_attributes(context, node.item())?;
+            .list_attributes(&self.identified(context), node.item())?;
         sized(payload, &names, size)
     }
 

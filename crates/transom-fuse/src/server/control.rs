@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use transom_module::{Caller, Context, Errno, Reply, Volume};
+use transom_module::{Context, Errno, Reply, Volume};
 use transom_sys::fuse_abi as abi;
 use transom_sys::volume_requests as requests;
 use zerocopy::IntoBytes;
@@ -24,6 +24,7 @@ impl<V: Volume> Server<V> {
         payload: &mut [u8],
     ) -> Result {
         let room = args.out_size as usize;
+        let context = &self.identified(context);
         let reply = match (
             args.cmd,
             self.definition.naming(),
@@ -45,7 +46,7 @@ impl<V: Volume> Server<V> {
                 }
             }
             (requests::SET_LABEL, Some(group), _) => {
-                if !is_privileged(&context.caller) {
+                if context.caller.uid != 0 {
                     return Err(Errno::EPERM.into());
                 }
                 if self.read_only {
@@ -77,25 +78,5 @@ impl<V: Volume> Server<V> {
             payload,
             &[head.as_bytes(), &reply.data].concat(),
         ))
-    }
-}
-
-/// Whether the caller is root. The kernel names no user where it must map users
-/// for some mounts; the caller's process still says.
-fn is_privileged(caller: &Caller) -> bool {
-    match caller.uid {
-        0 => true,
-        u32::MAX if caller.pid != 0 => {
-            let status = std::fs::read_to_string(format!("/proc/{}/status", caller.pid));
-            status.is_ok_and(|status| {
-                status
-                    .lines()
-                    .find_map(|line| line.strip_prefix("Uid:"))
-                    // Real, effective, saved, file system.
-                    .and_then(|ids| ids.split_whitespace().nth(3))
-                    == Some("0")
-            })
-        }
-        _ => false,
     }
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use transom_module::{
-    Context, Entry, Errno, Error, Io, Lock, LockKind, LockOwner, OpenMode, Opened, Timestamp,
-    Volume,
+    Context, Entry, Errno, Error, Io, Lifetime, Lock, LockKind, LockOwner, OpenMode, Opened,
+    Timestamp, Volume,
 };
 use transom_sys::fuse_abi as abi;
 use zerocopy::FromZeros;
@@ -16,7 +16,7 @@ use crate::Passthrough;
 use crate::backing::{BackingId, HostFile};
 use crate::counters::add;
 use crate::nodes::Node;
-use crate::open_files::{NodeOpens, OpenFile, Route};
+use crate::open_files::{NodeOpens, OpenFile, Route, Way};
 use crate::reply::Answer;
 
 impl<V: Volume> Server<V> {
@@ -43,13 +43,16 @@ impl<V: Volume> Server<V> {
         payload: &mut [u8],
         out: &mut HandedOut,
     ) -> Result {
-        let entry_out = crate::reply::entry_out(&entry);
-        out.nodes.push(entry.attributes.id.raw());
-        let node = self.nodes.acquire(entry);
+        let id = entry.attributes.id.raw();
+        let mut entry_out = self.acquire(entry, out);
+        let node = self.node(id)?;
         // An error here is no error of the item, which was made.
         let open_out = self.admit(&node, opened, mode, out).inspect_err(|_| {
             self.take_back(out);
         })?;
+        if node.bound(Lifetime::FOREVER) == Lifetime::NONE {
+            (entry_out.attr_valid, entry_out.attr_valid_nsec) = (0, 0);
+        }
         let parts = [
             zerocopy::IntoBytes::as_bytes(&entry_out),
             zerocopy::IntoBytes::as_bytes(&open_out),
@@ -70,14 +73,13 @@ impl<V: Volume> Server<V> {
         let mut reply = abi::OpenOut::new_zeroed();
         if let Some(group) = self.definition.open_directories() {
             let handle = group.open_directory(context, node.item())?;
-            lock(node).opened(Route::Direct);
-            reply.fh = self.open_files.insert(OpenFile::new(
-                &self.definition,
-                node,
-                handle,
-                Route::Direct,
-                None,
-            ));
+            let way = Way {
+                route: Route::Direct,
+                writes: false,
+            };
+            let _ = lock(node).opened(way);
+            let file = OpenFile::new(&self.definition, node, handle, way, None);
+            reply.fh = self.open_files.insert(file);
             out.handle = Some(reply.fh);
         }
         Ok(Answer::value(payload, &reply))
@@ -150,8 +152,17 @@ impl<V: Volume> Server<V> {
                 (Route::Direct, None)
             }
         };
-        opens.opened(route);
+        let way = Way {
+            route,
+            writes: mode.write,
+        };
+        let is_written_now = opens.opened(way);
         drop(opens);
+        if is_written_now && let Some(notifier) = &self.notifier {
+            // What the kernel knows is not to be believed from now on; see
+            // `Node::bound`. If it has forgotten the node, all the better.
+            let _ = notifier.forget_attributes(node.id.raw());
+        }
         add(
             match route {
                 Route::Kernel => &self.counters.passthrough_opens,
@@ -159,7 +170,7 @@ impl<V: Volume> Server<V> {
             },
             1,
         );
-        let file = OpenFile::new(&self.definition, node, opened.handle, route, host);
+        let file = OpenFile::new(&self.definition, node, opened.handle, way, host);
         if route != Route::Kernel
             && let Some(host) = &file.host
         {
