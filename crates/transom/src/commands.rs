@@ -3,6 +3,7 @@
 
 mod completions;
 mod explain;
+mod mount;
 pub(crate) mod run;
 mod view;
 
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Run(Box<run::RunArguments>),
     View(view::ViewArguments),
     Explain(explain::ExplainArguments),
+    Mount(mount::MountArguments),
     Completions(completions::CompletionsArguments),
 }
 
@@ -45,6 +47,7 @@ impl Command {
             Self::Run(arguments) => run::run(&arguments),
             Self::View(arguments) => view::view(arguments),
             Self::Explain(arguments) => explain::explain(arguments),
+            Self::Mount(arguments) => mount::mount(arguments),
             Self::Completions(arguments) => completions::completions(&arguments),
         }
     }

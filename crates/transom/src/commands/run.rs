@@ -205,7 +205,7 @@ fn obtain_privilege() -> anyhow::Result<Privilege> {
 /// Every pinned file takes a descriptor. Failing to get more is no error: the
 /// files beyond the limit are pinned by their stamp. Returns the limit that was
 /// in force, `None` if there was none.
-fn raise_descriptor_limit() -> Option<u64> {
+pub(crate) fn raise_descriptor_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,

@@ -1,0 +1,74 @@
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use transom_module::{Errno, Error, ModuleManifest, Resource, ResourceKind, Result};
+
+/// Opens what a module is to load.
+///
+/// `EINVAL` if it is nothing that the module loads, `EACCES` without the right
+/// to read it, or to write it unless `read_only`. The right to write is not
+/// asked for of directories: what is in them decides for itself.
+pub(crate) fn open(path: &Path, module: &ModuleManifest, read_only: bool) -> Result<Resource> {
+    let failed = |error: rustix::io::Errno| {
+        Error::from_host(
+            io::Error::from(error),
+            format!("cannot open `{}`", path.display()),
+        )
+    };
+    let open_with = |flags| rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty());
+    // To look at something must not wait for it, nor rewind it.
+    let found = open_with(OFlags::PATH).map_err(failed)?;
+    let mode = rustix::fs::fstat(&found).map_err(failed)?.st_mode;
+    let file_type = FileType::from_raw_mode(mode);
+    let kind = kind_of(file_type).filter(|kind| module.resources.contains(kind));
+    let Some(kind) = kind else {
+        let wanted: Vec<_> = module.resources.iter().map(ToString::to_string).collect();
+        let message = format!(
+            "`{}` is a {}; module `{}` loads: {}",
+            path.display(),
+            name_of(file_type),
+            module.name,
+            wanted.join(", ")
+        );
+        return Err(Error::new(Errno::EINVAL, message));
+    };
+    let descriptor = reopen(&found, kind, read_only).map_err(failed)?;
+    Ok(Resource::new(kind, path, descriptor))
+}
+
+/// The same file for real, which takes the right to it.
+fn reopen(found: &OwnedFd, kind: ResourceKind, read_only: bool) -> rustix::io::Result<OwnedFd> {
+    let flags = match kind {
+        ResourceKind::Directory => {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            return rustix::fs::openat(found, c".", flags, Mode::empty());
+        }
+        _ if read_only => OFlags::RDONLY,
+        _ => OFlags::RDWR,
+    };
+    let itself = format!("/proc/self/fd/{}", found.as_raw_fd());
+    rustix::fs::openat(CWD, itself, flags | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn kind_of(file_type: FileType) -> Option<ResourceKind> {
+    match file_type {
+        FileType::Directory => Some(ResourceKind::Directory),
+        FileType::RegularFile => Some(ResourceKind::File),
+        FileType::BlockDevice => Some(ResourceKind::BlockDevice),
+        _ => None,
+    }
+}
+
+fn name_of(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::Directory => "directory",
+        FileType::RegularFile => "file",
+        FileType::BlockDevice => "block device",
+        FileType::CharacterDevice => "character device",
+        FileType::Fifo => "pipe",
+        FileType::Socket => "socket",
+        _ => "file of another type",
+    }
+}

@@ -1,0 +1,307 @@
+//! A mount and the process that serves it.
+//!
+//! ```text
+//!   transom mount ──► the same program again, as the server
+//!        │                 load, mount, attach
+//!        │ ◄── "ready" ────┤  on its standard output, which is a pipe
+//!       exit               leaves session, directory and terminal
+//!                          serves until it is mounted nowhere; unloads; exit
+//! ```
+//!
+//! It is another process from the beginning, because a process with threads
+//! cannot be divided into two. Until it is ready, the server has the standard
+//! error of who started it, and says there itself what went wrong.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+use rustix::thread::LinkNameSpaceType;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use transom_fuse::{Options, Passthrough};
+use transom_host::{Host, Load, Mounted};
+use transom_module::LoadOptions;
+use transom_sandbox::privilege::{self, Privilege};
+
+use crate::commands::run::raise_descriptor_limit;
+use crate::mount_options::{MountOptions, PassthroughChoice};
+use crate::{modules, signals};
+
+/// What the server says when it can be used.
+const READY: &[u8] = b"ready\n";
+
+/// How long a mount may stay in use after it was to be unmounted until that is
+/// told.
+const IN_USE_TOLD_AFTER: Duration = Duration::from_secs(1);
+
+/// What to mount where.
+#[derive(Debug, Clone)]
+pub(crate) struct MountRequest {
+    pub(crate) module: String,
+    pub(crate) source: PathBuf,
+    pub(crate) target: PathBuf,
+    /// Each of them options with commas between.
+    pub(crate) options: Vec<String>,
+    /// The mount namespace to do it in, if not our own.
+    pub(crate) namespace: Option<PathBuf>,
+    pub(crate) force: bool,
+}
+
+/// Who waits for the mount, and what becomes of the server's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Foreground,
+    /// Started by [`in_background`].
+    Background,
+}
+
+/// Has another process mount and serve. True if it did; if not, it has said
+/// why on standard error.
+pub(crate) fn in_background(request: &MountRequest) -> anyhow::Result<bool> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let mut server = Command::new(program)
+        .args(arguments(request))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start the server")?;
+    let mut said = Vec::new();
+    if let Some(mut stdout) = server.stdout.take() {
+        stdout.read_to_end(&mut said)?;
+    }
+    if said == READY {
+        return Ok(true);
+    }
+    let status = server.wait()?;
+    if status.code().is_none() {
+        bail!("the server ended before it was ready: {status}");
+    }
+    Ok(false)
+}
+
+/// How the server is called: the arguments of `transom mount`.
+fn arguments(request: &MountRequest) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["mount".into(), "--background-server".into()];
+    for options in &request.options {
+        arguments.extend(["-o".into(), options.into()]);
+    }
+    if let Some(namespace) = &request.namespace {
+        arguments.extend(["--namespace".into(), namespace.into()]);
+    }
+    if request.force {
+        arguments.push("--force".into());
+    }
+    let positional: [&OsStr; 4] = [
+        "--".as_ref(),
+        request.module.as_ref(),
+        request.source.as_ref(),
+        request.target.as_ref(),
+    ];
+    arguments.extend(positional.map(OsStr::to_owned));
+    arguments
+}
+
+/// Mounts, and serves until it is mounted nowhere any more.
+pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> {
+    let options = MountOptions::parse(&request.options)?;
+    require_privilege()?;
+    if let Some(namespace) = &request.namespace {
+        enter(namespace)?;
+    }
+    raise_descriptor_limit();
+    let log = options.log.as_deref().map(open_log).transpose()?;
+    let target = Target::open(&request.target)?;
+    let host = modules::host();
+    load(&host, request, &options)?;
+    let mounted = mount(&host, request, &options)?;
+    target.attach(&mounted)?.unmount_on_signal()?;
+    leave_surroundings(place, log)?;
+    let statistics = mounted.serve_to_the_end();
+    tracing::info!(
+        requests = statistics.total(),
+        opens_by_kernel = statistics.passthrough_opens,
+        opens_by_transom = statistics.served_opens,
+        "unmounted"
+    );
+    host.unload(&request.module, &request.source)?;
+    Ok(())
+}
+
+fn require_privilege() -> anyhow::Result<()> {
+    if privilege::detect()? == Privilege::None {
+        bail!(
+            "mounting needs CAP_SYS_ADMIN: be root, or do it inside of \
+             `unshare --user --map-root-user --mount`, where only that shell's processes see it"
+        );
+    }
+    Ok(())
+}
+
+fn enter(namespace: &Path) -> anyhow::Result<()> {
+    let failed = || format!("cannot enter the mount namespace {}", namespace.display());
+    let file = File::open(namespace).with_context(failed)?;
+    rustix::thread::move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Mount))
+        .with_context(failed)
+}
+
+fn open_log(path: &Path) -> anyhow::Result<File> {
+    let log = OpenOptions::new().create(true).append(true).open(path);
+    log.with_context(|| format!("cannot write the log {}", path.display()))
+}
+
+fn load(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow::Result<()> {
+    Ok(host.load(&Load {
+        module: &request.module,
+        resource: &request.source,
+        options: LoadOptions {
+            read_only: options.read_only,
+            named: options.named.clone(),
+        },
+        force: request.force,
+    })?)
+}
+
+fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow::Result<Mounted> {
+    let source = fs::canonicalize(&request.source).unwrap_or_else(|_| request.source.clone());
+    let session = Options {
+        source: source.to_string_lossy().into_owned(),
+        read_only: options.read_only,
+        attributes: options.mount_attributes(),
+        passthrough: match options.passthrough {
+            PassthroughChoice::Off => Passthrough::Off,
+            PassthroughChoice::Ro => Passthrough::ReadOnly,
+            PassthroughChoice::Auto | PassthroughChoice::Rw => Passthrough::On,
+        },
+        idmapped: options.idmapped,
+        ..Options::default()
+    };
+    let mounted = host.mount(&request.module, &request.source, &session)?;
+    let is_required = matches!(
+        options.passthrough,
+        PassthroughChoice::Ro | PassthroughChoice::Rw
+    );
+    if is_required && !mounted.passthrough_permitted() {
+        bail!(
+            "the kernel refuses passthrough: it needs CAP_SYS_ADMIN in the initial user \
+             namespace; with `passthrough=auto`, bytes pass through transom instead"
+        );
+    }
+    Ok(mounted)
+}
+
+/// The directory to mount on.
+struct Target {
+    path: PathBuf,
+    directory: OwnedFd,
+}
+
+impl Target {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let failed = || format!("cannot mount on `{}`", path.display());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(CWD, path, flags, Mode::empty()).with_context(failed)?;
+        let path = fs::canonicalize(path).with_context(failed)?;
+        Ok(Self { path, directory })
+    }
+
+    /// Puts the mount where it belongs. The directory is let go: it would keep
+    /// what it lies on from being unmounted.
+    fn attach(self, mounted: &Mounted) -> anyhow::Result<Attached> {
+        transom_sys::mount::attach(mounted.mount(), &self.directory, c"")
+            .with_context(|| format!("cannot mount on `{}`", self.path.display()))?;
+        Ok(Attached {
+            path: self.path,
+            id: mount_id(mounted.mount())?,
+        })
+    }
+}
+
+/// Our mount, and where it was put.
+struct Attached {
+    path: PathBuf,
+    id: u64,
+}
+
+impl Attached {
+    /// Unmounts when this process is to end. If others still use the mount
+    /// then, it ends when they are done, or is told a second time.
+    fn unmount_on_signal(self) -> io::Result<()> {
+        let mut told = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let wait = move || {
+            let mut signals = told.forever();
+            signals.next();
+            if let Err(error) = self.unmount() {
+                tracing::warn!(%error, "{} cannot be unmounted", self.path.display());
+            }
+            thread::sleep(IN_USE_TOLD_AFTER);
+            tracing::warn!("still in use; the next signal ends it nevertheless");
+            if let Some(signal) = signals.next() {
+                signals::die_of(signal);
+            }
+        };
+        thread::Builder::new().name("signals".into()).spawn(wait)?;
+        Ok(())
+    }
+
+    /// Unmounts, unless it is not there any more.
+    fn unmount(&self) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let there = rustix::fs::open(&self.path, flags, Mode::empty())?;
+        if mount_id(&there)? != self.id {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "something else is mounted there",
+            ));
+        }
+        let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+        Ok(rustix::mount::unmount(&self.path, flags)?)
+    }
+}
+
+/// The number of a mount, which no other one ever gets.
+fn mount_id(mount: impl AsFd) -> rustix::io::Result<u64> {
+    /// `STATX_MNT_ID_UNIQUE` of `<linux/stat.h>`.
+    const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    Ok(rustix::fs::statx(mount, c"", flags, UNIQUE)?.stx_mnt_id)
+}
+
+/// Lets go of everything that belongs to whoever started the server, and tells
+/// that the mount can be used.
+fn leave_surroundings(place: Place, log: Option<File>) -> anyhow::Result<()> {
+    if let Some(log) = &log {
+        rustix::stdio::dup2_stderr(log)?;
+    }
+    if place == Place::Foreground {
+        return Ok(());
+    }
+    // Refused to the leader of a process group, which then has no terminal's
+    // session to leave.
+    match rustix::process::setsid() {
+        Ok(_) | Err(Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    rustix::process::chdir("/")?;
+    let nothing = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    if log.is_none() {
+        rustix::stdio::dup2_stderr(&nothing)?;
+    }
+    // Whoever waits may have given up; the mount is there all the same.
+    let _ = io::stdout()
+        .write_all(READY)
+        .and_then(|()| io::stdout().flush());
+    Ok(rustix::stdio::dup2_stdout(&nothing)?)
+}
