@@ -19,6 +19,8 @@ mod erased;
 mod host;
 mod modules;
 mod resource;
+#[cfg(test)]
+mod tests;
 
 pub use enablement::Enablement;
 pub use host::{Host, Load, Mounted};

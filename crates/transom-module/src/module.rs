@@ -52,6 +52,9 @@ pub struct ModuleManifest {
     pub resources: &'static [ResourceKind],
     /// The options it takes at loading, each with one sentence for people.
     pub options: &'static [(&'static str, &'static str)],
+    /// The groups of operations that its volumes claim, by the names of their
+    /// traits; those of one resource may claim fewer.
+    pub capabilities: &'static [&'static str],
 }
 
 /// The kinds of things that modules load.

@@ -28,6 +28,15 @@ impl Module for PassthroughModule {
                 "for how long names and attributes are cached: `none`, `forever`, or a time \
                  such as `500ms`, `10s`, `5m` or `1h`; 1s if not given",
             )],
+            capabilities: &[
+                "Changes",
+                "Controls",
+                "ExtendedAttributes",
+                "Naming",
+                "OpenDirectories",
+                "PersistentItems",
+                "Synchronization",
+            ],
         }
     }
 

@@ -3,20 +3,33 @@
 
 mod completions;
 mod explain;
+mod install_helper;
+mod label;
+mod modules;
 mod mount;
 pub(crate) mod run;
+mod sync;
 mod view;
 
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use rustix::fs::OFlags;
 
-/// Run build actions in a view of exactly their declared inputs.
+/// Run build actions in a view of exactly their declared inputs; mount file
+/// systems.
 ///
 /// A view is a tree of names that stand for existing host files, from any
 /// number of volumes. What is not declared does not exist in it. Reads are
 /// done by the kernel on the host files themselves; writes go to scratch
 /// directories of the host, and declared outputs come out atomically.
+///
+/// The same machinery mounts what modules make of directories, on its own or
+/// through mount(8).
 #[derive(Debug, Parser)]
 #[command(name = "transom", version, max_term_width = 100, after_long_help = ENVIRONMENT)]
 pub(crate) struct Arguments {
@@ -30,6 +43,8 @@ Environment:
                    crate, as in `warn,transom_fuse=debug` [default: warn]
   XDG_RUNTIME_DIR  where the control sockets of running views are; without it
                    in /run/transom (root) or the directory for temporary files
+  TRANSOM_MODULES  the file that says which modules are disabled [default:
+                   /etc/transom/modules.json]
   NO_COLOR         if set, nothing is coloured";
 
 #[derive(Debug, Subcommand)]
@@ -38,6 +53,10 @@ pub(crate) enum Command {
     View(view::ViewArguments),
     Explain(explain::ExplainArguments),
     Mount(mount::MountArguments),
+    Modules(modules::ModulesArguments),
+    Sync(sync::SyncArguments),
+    Label(label::LabelArguments),
+    InstallHelper(install_helper::InstallHelperArguments),
     Completions(completions::CompletionsArguments),
 }
 
@@ -48,7 +67,22 @@ impl Command {
             Self::View(arguments) => view::view(arguments),
             Self::Explain(arguments) => explain::explain(arguments),
             Self::Mount(arguments) => mount::mount(arguments),
+            Self::Modules(arguments) => modules::modules(&arguments),
+            Self::Sync(arguments) => sync::sync(&arguments),
+            Self::Label(arguments) => label::label(&arguments),
+            Self::InstallHelper(arguments) => install_helper::install_helper(&arguments),
             Self::Completions(arguments) => completions::completions(&arguments),
         }
     }
+}
+
+/// Opens something only to ask about the volume that it lies on: without
+/// waiting for the other end of a pipe.
+fn open_any(path: &Path) -> anyhow::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))
 }

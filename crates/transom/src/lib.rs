@@ -10,6 +10,7 @@ mod declared;
 mod engine;
 mod exit;
 mod modules;
+mod mount_helper;
 mod mount_options;
 mod mounting;
 mod progress;
@@ -31,10 +32,23 @@ pub fn command_line() -> clap::Command {
 /// Runs the program with the arguments of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    let program = std::env::args_os().next().unwrap_or_default();
+    if mount_helper::is_called_by(&program) {
+        log_to_stderr();
+        return mount_helper::run(&program);
+    }
     let arguments = match commands::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(usage) => return exit::usage(&usage),
     };
+    log_to_stderr();
+    match arguments.command.execute() {
+        Ok(code) => code,
+        Err(error) => exit::report(&error),
+    }
+}
+
+fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("TRANSOM_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -42,8 +56,4 @@ pub fn main() -> ExitCode {
         .with_target(false)
         .without_time()
         .init();
-    match arguments.command.execute() {
-        Ok(code) => code,
-        Err(error) => exit::report(&error),
-    }
 }

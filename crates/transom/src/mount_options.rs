@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use rustix::mount::MountAttrFlags;
-use transom_module::ModuleManifest;
 
 /// Who moves the bytes of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -109,9 +108,9 @@ impl MountOptions {
         Ok(options)
     }
 
-    /// The names of options that the module does not know.
-    pub(crate) fn unknown_to(&self, module: &ModuleManifest) -> Vec<&str> {
-        let is_known = |name: &str| module.options.iter().any(|(known, _)| *known == name);
+    /// The names of options that neither we know nor a module that knows these.
+    pub(crate) fn unknown_to(&self, module: &[(&str, &str)]) -> Vec<&str> {
+        let is_known = |name: &str| module.iter().any(|(known, _)| *known == name);
         let names = self.named.iter().map(|(name, _)| name.as_str());
         names.filter(|name| !is_known(name)).collect()
     }
@@ -190,6 +189,14 @@ impl MountOptions {
         }
         Ok(())
     }
+}
+
+/// The same options, without those of these names.
+pub(crate) fn without(texts: &[String], names: &[String]) -> Vec<String> {
+    let name_of = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
+    let options = texts.iter().flat_map(|text| split(text));
+    let kept = options.filter(|option| !names.contains(&name_of(option)));
+    kept.map(str::to_owned).collect()
 }
 
 /// For programs that read `/etc/fstab`, by their documentation.
@@ -287,11 +294,11 @@ mod tests {
     #[test]
     fn what_the_module_is_asked() {
         let options = parsed("cache=10s,rw,sync,user_id=0");
-        let module = ModuleManifest {
-            options: &[("cache", "")],
-            ..crate::modules::built_in().manifests().next().unwrap()
-        };
+        let module = [("cache", "")];
         assert_eq!(options.unknown_to(&module), ["sync", "user_id"]);
+        let texts = ["cache=10s,rw".into(), "sync,user_id=0".into()];
+        let kept = without(&texts, &["sync".into(), "user_id".into()]);
+        assert_eq!(kept, ["cache=10s", "rw"]);
         assert_eq!(options.named[0], ("cache".into(), Some("10s".into())));
         let options = parsed("remount,ro,user_id=0,group_id=0,max_read=4096,sync");
         assert_eq!(options.unknown_to(&module), ["sync"]);

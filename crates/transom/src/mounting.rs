@@ -25,6 +25,7 @@ use anyhow::{Context, bail};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
+use rustix::process::{Resource, getrlimit};
 use rustix::thread::LinkNameSpaceType;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -183,6 +184,7 @@ fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow:
             PassthroughChoice::Auto | PassthroughChoice::Rw => Passthrough::On,
         },
         idmapped: options.idmapped,
+        items_max: items_max(),
         ..Options::default()
     };
     let mounted = host.mount(&request.module, &request.source, &session)?;
@@ -197,6 +199,13 @@ fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow:
         );
     }
     Ok(mounted)
+}
+
+/// Three quarters of the descriptors that we may have: modules hold one for
+/// each item, and others besides.
+fn items_max() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit / 4 * 3).unwrap_or(usize::MAX)
 }
 
 /// The directory to mount on.
