@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::thread::CapabilitySet;
-use transom_module::{Backing, OpenMode, Region, Synchronize, WriteMode};
+use transom_module::{Backing, OpenMode, Region, Synchronize};
 use transom_sys::fuse_device;
 
 /// A backing file's number in one connection. Dropping it gives the number
@@ -130,12 +130,9 @@ impl HostFile {
 
     /// Writes all of `data`, or as much as there is room for: an error is
     /// returned only if nothing was written before it.
-    pub(crate) fn write(&self, offset: u64, data: &[u8], mode: WriteMode) -> io::Result<usize> {
+    pub(crate) fn write(&self, offset: u64, data: &[u8], append: bool) -> io::Result<usize> {
         let file = self.open()?;
-        if mode.drop_privileges {
-            drop_set_id_bits(file)?;
-        }
-        let flags = if mode.append {
+        let flags = if append {
             ReadWriteFlags::APPEND
         } else {
             ReadWriteFlags::empty()
@@ -157,9 +154,27 @@ impl HostFile {
     pub(crate) fn resize(&self, size: u64, drop_privileges: bool) -> io::Result<()> {
         let file = self.open()?;
         if drop_privileges {
-            drop_set_id_bits(file)?;
+            self.drop_set_id_bits()?;
         }
         Ok(rustix::fs::ftruncate(file, size)?)
+    }
+
+    /// What the kernel does for a writer who has no right to keep them; says
+    /// whether there were any. The capabilities of the file it takes away from
+    /// every writer.
+    pub(crate) fn drop_set_id_bits(&self) -> io::Result<bool> {
+        let file = self.open()?;
+        let mode = rustix::fs::fstat(file)?.st_mode;
+        let mut kept = mode & !libc::S_ISUID;
+        // Without the right to execute, the bit means something else.
+        if mode & libc::S_IXGRP != 0 {
+            kept &= !libc::S_ISGID;
+        }
+        if kept == mode {
+            return Ok(false);
+        }
+        rustix::fs::fchmod(file, Mode::from_raw_mode(kept & 0o7777))?;
+        Ok(true)
     }
 
     pub(crate) fn synchronize(&self, what: Synchronize) -> io::Result<()> {
@@ -202,19 +217,4 @@ impl HostFile {
         )?;
         Ok(copied as u64)
     }
-}
-
-/// What the kernel does for a writer who has no right to keep them. The
-/// capabilities of the file it takes away from every writer.
-fn drop_set_id_bits(file: BorrowedFd<'_>) -> io::Result<()> {
-    let mode = rustix::fs::fstat(file)?.st_mode;
-    let mut kept = mode & !libc::S_ISUID;
-    // Without the right to execute, the bit means something else.
-    if mode & libc::S_IXGRP != 0 {
-        kept &= !libc::S_ISGID;
-    }
-    if kept != mode {
-        rustix::fs::fchmod(file, Mode::from_raw_mode(kept & 0o7777))?;
-    }
-    Ok(())
 }

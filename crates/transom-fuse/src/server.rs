@@ -185,6 +185,14 @@ impl<V: Volume> Server<V> {
         self.nodes.get(id).ok_or(Errno::ESTALE)
     }
 
+    /// Has the kernel ask for the attributes of a node before it believes any.
+    fn forget_attributes(&self, node: &Node<V>) {
+        if let Some(notifier) = &self.notifier {
+            // If it has forgotten the node, all the better.
+            let _ = notifier.forget_attributes(node.id.raw());
+        }
+    }
+
     /// Answers with an entry that the kernel then refers to.
     fn found(&self, payload: &mut [u8], entry: Entry<V::Item>, out: &mut HandedOut) -> Answer {
         Answer::value(payload, &self.acquire(entry, out))

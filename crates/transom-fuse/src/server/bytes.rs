@@ -55,7 +55,13 @@ impl<V: Volume> Server<V> {
             from_mapping,
         };
         let length = match &file.host {
-            Some(host) => host.write(args.offset, data, mode).map_err(host_error)?,
+            Some(host) => {
+                if mode.drop_privileges && host.drop_set_id_bits().map_err(host_error)? {
+                    self.forget_attributes(&file.node);
+                }
+                host.write(args.offset, data, mode.append)
+                    .map_err(host_error)?
+            }
             None => self.definition.writes().ok_or(Errno::EROFS)?.write(
                 context,
                 file.node.item(),

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 
 use transom_module::{
-    AttributeChanges, Changes, Context, Created, Errno, ItemKind, NewItem, NewKind, NewTime,
-    Removed, RenameOptions, Timestamp, Volume,
+    AttributeChanges, Changes, Context, Created, Errno, ItemKind, Lifetime, NewItem, NewKind,
+    NewTime, Removed, RenameOptions, Timestamp, Volume,
 };
 use transom_sys::fuse_abi as abi;
 use transom_sys::fuse_abi::fattr;
@@ -30,6 +30,9 @@ impl<V: Volume> Server<V> {
     ) -> Result {
         let group = self.changes()?;
         let mut changes = attribute_changes(args);
+        // The kernel sends this before it writes for somebody by whom the file
+        // loses its set-id bits: what it is told now will not hold then.
+        let changes_nothing = changes == AttributeChanges::default();
         let file = (args.valid & fattr::FH != 0)
             .then(|| self.file(args.fh))
             .transpose()?;
@@ -45,6 +48,11 @@ impl<V: Volume> Server<V> {
         let handle = file.as_ref().map(|file| file.handle());
         let (attributes, lifetime) =
             group.set_attributes(context, node.item(), handle, &changes)?;
+        let lifetime = if changes_nothing {
+            Lifetime::NONE
+        } else {
+            node.bound(lifetime)
+        };
         Ok(Answer::value(payload, &attr_out(&attributes, lifetime)))
     }
 

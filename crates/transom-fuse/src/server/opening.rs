@@ -158,10 +158,10 @@ impl<V: Volume> Server<V> {
         };
         let is_written_now = opens.opened(way);
         drop(opens);
-        if is_written_now && let Some(notifier) = &self.notifier {
+        if is_written_now {
             // What the kernel knows is not to be believed from now on; see
-            // `Node::bound`. If it has forgotten the node, all the better.
-            let _ = notifier.forget_attributes(node.id.raw());
+            // `Node::bound`.
+            self.forget_attributes(node);
         }
         add(
             match route {
