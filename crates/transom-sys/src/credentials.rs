@@ -74,7 +74,8 @@ impl Credentials {
     /// Calls `make` as `maker`. If it is refused, it may be called again.
     ///
     /// For good, the thread no longer shares umask and working directory with
-    /// the others, and if it is root's, it is in no supplementary group.
+    /// the others, and if it is root's, it is in no supplementary group, where
+    /// groups can be left.
     ///
     /// `EPERM` for another user or group, if this process is not root, or if
     /// its user namespace does not know them.
@@ -105,7 +106,12 @@ impl Credentials {
         // other flags of this call dangerous.
         unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS)? };
         if self.may_change {
-            rustix::thread::set_thread_groups(&[])?;
+            match rustix::thread::set_thread_groups(&[]) {
+                // A user namespace that was made without privilege lets nobody
+                // leave a group. It knows no other user to act for, either.
+                Ok(()) | Err(Errno::PERM) => {}
+                Err(error) => return Err(error),
+            }
         }
         IS_PREPARED.set(true);
         Ok(())
