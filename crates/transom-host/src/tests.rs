@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -38,14 +38,14 @@ impl Fixture {
         let pipe = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(CWD, at("pipe"), pipe, Mode::RWXU, 0).unwrap();
         for name in ["locked", "secret"] {
-            fs::set_permissions(at(name), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(at(name), fs::Permissions::from_mode(0o000)).unwrap();
         }
         let modules = Modules::new().with(PassthroughModule).with(Refusing);
         let host = Host::new(modules, Enablement::at(at("modules.json")));
         Self { directory, host }
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -76,9 +76,8 @@ impl Fixture {
     }
 }
 
-/// The descriptors of this process, besides those of tests beside this one:
-/// each test runs in a process of its own, or has to be the only one that
-/// counts.
+/// How many descriptors this process has. The test runner gives each test a
+/// process of its own.
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
@@ -92,105 +91,83 @@ fn assert_refused(result: transom_module::Result<()>, errno: Errno, words: &[&st
     }
 }
 
-/// What is refused, by which errno, and what the message names.
-const REFUSED: &[(&str, &str, bool, &[&str], Errno, &[&str])] = &[
-    (
+/// What is loaded, and by which errno and with which words it is refused.
+struct Refused {
+    module: &'static str,
+    resource: &'static str,
+    force: bool,
+    options: &'static [&'static str],
+    errno: Errno,
+    words: &'static [&'static str],
+}
+
+const fn refused(
+    module: &'static str,
+    resource: &'static str,
+    errno: Errno,
+    words: &'static [&'static str],
+) -> Refused {
+    Refused {
+        module,
+        resource,
+        force: false,
+        options: &[],
+        errno,
+        words,
+    }
+}
+
+const REFUSED: &[Refused] = &[
+    refused(
         "nobody",
         "directory",
-        false,
-        &[],
         Errno::ENODEV,
         &["`nobody`", "passthrough"],
     ),
-    (
-        "passthrough",
-        "missing",
-        false,
-        &[],
-        Errno::ENOENT,
-        &["missing"],
-    ),
-    (
-        "passthrough",
-        "file/below",
-        false,
-        &[],
-        Errno::ENOTDIR,
-        &["file/below"],
-    ),
-    (
+    refused("passthrough", "missing", Errno::ENOENT, &["missing"]),
+    refused("passthrough", "file/below", Errno::ENOTDIR, &["file/below"]),
+    refused(
         "passthrough",
         "file",
-        false,
-        &[],
         Errno::EINVAL,
         &["/file", "directory"],
     ),
-    (
-        "passthrough",
-        "pipe",
-        false,
-        &[],
-        Errno::EINVAL,
-        &["pipe", "directory"],
-    ),
-    (
+    refused("passthrough", "pipe", Errno::EINVAL, &["pipe", "directory"]),
+    refused(
         "passthrough",
         "socket",
-        false,
-        &[],
         Errno::EINVAL,
         &["socket", "directory"],
     ),
-    (
+    refused(
         "refusing",
         "directory",
-        false,
-        &[],
         Errno::EINVAL,
         &["/directory", "block device"],
     ),
-    (
-        "passthrough",
-        "directory",
-        true,
-        &[],
-        Errno::EOPNOTSUPP,
-        &["format", "/directory"],
-    ),
-    (
-        "passthrough",
-        "directory",
-        false,
-        &["x"],
-        Errno::EINVAL,
-        &["`x`", "cache"],
-    ),
-    (
-        "refusing",
-        "file",
-        false,
-        &["x"],
-        Errno::EINVAL,
-        &["`x`", "none"],
-    ),
+    Refused {
+        force: true,
+        ..refused(
+            "passthrough",
+            "directory",
+            Errno::EOPNOTSUPP,
+            &["format", "/directory"],
+        )
+    },
+    Refused {
+        options: &["x"],
+        ..refused("passthrough", "directory", Errno::EINVAL, &["`x`", "cache"])
+    },
+    Refused {
+        options: &["x"],
+        ..refused("refusing", "file", Errno::EINVAL, &["`x`", "none"])
+    },
     // By the modules.
-    (
-        "passthrough",
-        "directory",
-        false,
-        &["cache"],
-        Errno::EINVAL,
-        &["cache"],
-    ),
-    (
-        "refusing",
-        "file",
-        false,
-        &[],
-        Errno::EIO,
-        &["no such format"],
-    ),
+    Refused {
+        options: &["cache"],
+        ..refused("passthrough", "directory", Errno::EINVAL, &["cache"])
+    },
+    refused("refusing", "file", Errno::EIO, &["no such format"]),
 ];
 
 #[test]
@@ -199,9 +176,10 @@ fn what_is_refused_leaves_nothing_loaded_and_nothing_open() {
     // Whatever is opened once and for all.
     let _ = fixture.load("refusing", "file");
     let before = descriptors();
-    for (module, name, force, options, errno, words) in REFUSED {
-        let result = fixture.load_with(module, name, *force, options);
-        assert_refused(result, *errno, words);
+    for case in REFUSED {
+        let (module, name) = (case.module, case.resource);
+        let result = fixture.load_with(module, name, case.force, case.options);
+        assert_refused(result, case.errno, case.words);
         assert_eq!(descriptors(), before, "{module} {name}");
         assert_refused(fixture.unload(module, name), Errno::EINVAL, &["nothing is"]);
     }
@@ -273,8 +251,8 @@ fn privileged_what_is_mounted_is_not_unloaded() {
 
     drop(one);
     drop(other);
-    let refused = fixture.unload("passthrough", "directory");
-    assert_refused(refused, Errno::EBUSY, &["/directory", "unmount"]);
+    let result = fixture.unload("passthrough", "directory");
+    assert_refused(result, Errno::EBUSY, &["/directory", "unmount"]);
     drop(file);
     eventually(|| fixture.unload("passthrough", "directory").is_ok());
     assert_eq!(descriptors(), before);

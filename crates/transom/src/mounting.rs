@@ -16,7 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -58,6 +58,19 @@ pub(crate) struct MountRequest {
     pub(crate) force: bool,
 }
 
+impl MountRequest {
+    /// The same in every directory.
+    fn in_full(&self) -> io::Result<Self> {
+        let namespace = self.namespace.as_ref();
+        Ok(Self {
+            source: path::absolute(&self.source)?,
+            target: path::absolute(&self.target)?,
+            namespace: namespace.map(path::absolute).transpose()?,
+            ..self.clone()
+        })
+    }
+}
+
 /// Who waits for the mount, and what becomes of the server's streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -71,7 +84,7 @@ pub(crate) enum Place {
 pub(crate) fn in_background(request: &MountRequest) -> anyhow::Result<bool> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let mut server = Command::new(program)
-        .args(arguments(request))
+        .args(arguments(&request.in_full()?))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -116,17 +129,19 @@ fn arguments(request: &MountRequest) -> Vec<OsString> {
 pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> {
     let options = MountOptions::parse(&request.options)?;
     require_privilege()?;
+    let log = options.log.as_deref().map(open_log).transpose()?;
+    let request = &request.in_full()?;
     if let Some(namespace) = &request.namespace {
         enter(namespace)?;
     }
     raise_descriptor_limit();
-    let log = options.log.as_deref().map(open_log).transpose()?;
     let target = Target::open(&request.target)?;
     let host = modules::host();
     load(&host, request, &options)?;
     let mounted = mount(&host, request, &options)?;
     target.attach(&mounted)?.unmount_on_signal()?;
-    leave_surroundings(place, log)?;
+    leave_surroundings(place, log.as_ref())?;
+    drop(log);
     let statistics = mounted.serve_to_the_end();
     tracing::info!(
         requests = statistics.total(),
@@ -287,8 +302,8 @@ fn mount_id(mount: impl AsFd) -> rustix::io::Result<u64> {
 
 /// Lets go of everything that belongs to whoever started the server, and tells
 /// that the mount can be used.
-fn leave_surroundings(place: Place, log: Option<File>) -> anyhow::Result<()> {
-    if let Some(log) = &log {
+fn leave_surroundings(place: Place, log: Option<&File>) -> anyhow::Result<()> {
+    if let Some(log) = log {
         rustix::stdio::dup2_stderr(log)?;
     }
     if place == Place::Foreground {

@@ -10,6 +10,8 @@ mod inputs;
 mod isolation;
 mod leftovers;
 mod limits;
+mod modules;
+mod mounting;
 mod moving_tree;
 mod outputs;
 mod process;

@@ -179,8 +179,14 @@ impl World {
     pub(crate) fn transom(&self) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_transom"));
         command.env("XDG_RUNTIME_DIR", self.path().join("run"));
+        self.with_fuse(command)
+    }
+
+    /// The same command where the user may open `/dev/fuse`, if the engine
+    /// needs it.
+    pub(crate) fn with_fuse(&self, command: Command) -> Command {
         if self.engine == Engine::Fuse && matches!(self.home, Home::Nobody(_)) && is_root() {
-            command = with_fuse_for_everybody(&command, self.path());
+            return with_fuse_for_everybody(&command, self.path());
         }
         command
     }
