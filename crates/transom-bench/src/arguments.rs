@@ -1,6 +1,10 @@
 use std::path::PathBuf;
 
-/// Measure the engines against native and against peers.
+use anyhow::{Result, ensure};
+
+use crate::{passthrough, projection};
+
+/// Measure transom against native and against peers.
 ///
 /// All arms are run once per round, in turn, with the same client, after one
 /// round that is not counted. See docs/performance.md for what the figures
@@ -32,9 +36,13 @@ pub(crate) struct ReadArguments {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct MeasureArguments {
-    /// Measure only these; all by default.
-    #[arg(long, value_enum, value_delimiter = ',')]
-    pub(crate) only: Vec<Part>,
+    /// What to measure.
+    #[arg(long, value_enum, default_value_t = Suite::Projection)]
+    pub(crate) suite: Suite,
+    /// Measure only these parts of the suite; all by default. An unknown name
+    /// gets the list.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
     /// Measure only arms whose names contain this, and the native ones. Can be
     /// given several times.
     #[arg(long = "arm", value_name = "TEXT")]
@@ -53,8 +61,8 @@ pub(crate) struct MeasureArguments {
     /// not disturb the figures.
     #[arg(long)]
     pub(crate) realtime: bool,
-    /// Count FUSE requests by the kernel's trace too, in one more round, which
-    /// is not timed.
+    /// Projection: count FUSE requests by the kernel's trace too, in one more
+    /// round, which is not timed. The other suite always does.
     #[arg(long)]
     pub(crate) kernel_trace: bool,
     /// The `sandboxfs` program. [default: the one in PATH]
@@ -63,6 +71,12 @@ pub(crate) struct MeasureArguments {
     /// The `transom` program. [default: the one beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) transom: Option<PathBuf>,
+    /// The `passthrough_hp` example of libfuse. [default: the one in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) passthrough_hp: Option<PathBuf>,
+    /// Passthrough: divide the sizes of all workloads by this, to try it out.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) smaller: u32,
     /// Print JSON instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
@@ -71,20 +85,37 @@ pub(crate) struct MeasureArguments {
     pub(crate) in_private_namespace: bool,
 }
 
-/// What can be measured.
+/// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Part {
-    /// The seed's action: 440 files, all read once.
-    Seed,
-    /// 20,000 files, of which 300 are read, and 3,000 failed look-ups.
-    Large,
-    /// Manifests of 20,000 and of a million entries, which are parsed.
-    Manifest,
+pub(crate) enum Suite {
+    /// Giving an action exactly its inputs: parts `seed` (440 files, all read
+    /// once), `large` (20,000 files, of which 300 are read, and 3,000 failed
+    /// look-ups), `manifest` (the parsing of large ones).
+    Projection,
+    /// A directory shown by the passthrough module, and by its peers: reading
+    /// and writing, metadata, programs.
+    Passthrough,
 }
 
 impl MeasureArguments {
     /// Whether `part` is wanted.
-    pub(crate) fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+    pub(crate) fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|wanted| wanted == part)
+    }
+
+    /// Refuses parts that the suite does not have.
+    pub(crate) fn check(&self) -> Result<()> {
+        let parts = match self.suite {
+            Suite::Projection => projection::parts(),
+            Suite::Passthrough => passthrough::parts(),
+        };
+        for wanted in &self.only {
+            ensure!(
+                parts.contains(&wanted.as_str()),
+                "the suite has no part `{wanted}`; it has {}",
+                parts.join(", ")
+            );
+        }
+        Ok(())
     }
 }

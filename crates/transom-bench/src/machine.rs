@@ -41,6 +41,23 @@ impl Machine {
     pub(crate) fn note_end(&mut self) {
         self.load_after = load();
     }
+
+    /// One line for people.
+    pub(crate) fn to_text(&self) -> String {
+        let pinned = self.pinned_to.map_or_else(
+            || "not pinned".to_owned(),
+            |cpu| format!("all on processor {cpu}"),
+        );
+        format!(
+            "{}, {} x {}, {pinned}, {} descriptors, load {} before and {} after\n",
+            self.kernel,
+            self.processors,
+            self.processor,
+            self.descriptors,
+            self.load_before,
+            self.load_after
+        )
+    }
 }
 
 /// Confines this process, and what it starts from now on, to one processor;

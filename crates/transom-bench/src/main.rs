@@ -1,46 +1,34 @@
 //! Measures the engines against native and against peers.
 //!
-//! Two workloads of `transom-test`, several *arms* (ways to give an action its
-//! inputs), one client for all of them. `arm` says what an arm is, `arms` has
-//! them, `client` is what they serve, `rounds` runs them in turn, `report`
-//! prints what came out. docs/performance.md is the manual.
+//! Two suites that share a command line, a machine and statistics:
+//! `projection`, for what `transom run` does, and `passthrough`, for the module
+//! of that name. docs/performance.md is the manual.
 
 mod arguments;
-mod arm;
-mod arms;
-mod client;
 mod machine;
-mod manifest_parsing;
-mod manifests;
-mod report;
-mod rounds;
+mod passthrough;
+mod programs;
+mod projection;
 mod statistics;
-mod volumes;
-mod workload;
+mod tables;
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use serde::Serialize;
 
-use crate::arguments::{Arguments, MeasureArguments, Part, ReadArguments};
-use crate::arms::{Arms, Choice};
-use crate::client::{Roots, Script};
+use crate::arguments::{Arguments, MeasureArguments, Suite};
 use crate::machine::Machine;
-use crate::report::Report;
-use crate::rounds::Rounds;
-use crate::volumes::Volumes;
-use crate::workload::Workload;
 
 fn main() -> Result<()> {
     let Arguments { measure, command } = Arguments::parse();
     if let Some(arguments::Command::Read(arguments)) = command {
-        return read(&arguments);
+        return projection::read(&arguments);
     }
     if !measure.in_private_namespace {
         return start_over(&measure);
@@ -52,13 +40,6 @@ fn main() -> Result<()> {
         report.to_text()
     };
     Ok(stdout().write_all(text.as_bytes())?)
-}
-
-/// What a program that is measured as a whole does.
-fn read(arguments: &ReadArguments) -> Result<()> {
-    let script: Script = serde_json::from_slice(&fs::read(&arguments.script)?)?;
-    let report = script.play(&Roots::open(&arguments.roots)?)?;
-    Ok(serde_json::to_writer(stdout(), &report)?)
 }
 
 /// Starts over in a mount namespace of our own, with which all mounts vanish,
@@ -78,52 +59,31 @@ fn start_over(arguments: &MeasureArguments) -> Result<()> {
 }
 
 fn run(arguments: &MeasureArguments) -> Result<Report> {
+    arguments.check()?;
     let mut machine = Machine::examine();
     if !arguments.no_pin {
         machine.pinned_to = Some(machine::pin(arguments.cpu)?);
     }
     machine.descriptors = machine::raise_descriptor_limit()?;
-    let choice = Choice {
-        names: arguments.arms.clone(),
-        sandboxfs: arguments.sandboxfs.clone(),
-        transom: arguments.transom.clone(),
-    };
-    let rounds = Rounds {
-        count: arguments.rounds,
-        kernel_trace: arguments.kernel_trace,
-    };
-
-    let volumes = Volumes::new()?;
-    let mut workloads = Vec::new();
-    for (part, make) in PARTS {
-        if arguments.wants(part) {
-            let workload = make(&volumes)?;
-            let arms = Arms::new(&workload, &volumes, &choice, machine.descriptors)?;
-            let mut progress = |round| {
-                let _ = writeln!(
-                    stderr(),
-                    "{}: round {round} of {}",
-                    workload.name,
-                    rounds.count
-                );
-            };
-            workloads.push(rounds.measure(&workload, arms, &mut progress)?);
-        }
-    }
-    let manifests = if arguments.wants(Part::Manifest) {
-        manifest_parsing::measure(arguments.rounds)?
-    } else {
-        Vec::new()
-    };
-    machine.note_end();
-    Ok(Report {
-        machine,
-        workloads,
-        manifests,
+    Ok(match arguments.suite {
+        Suite::Projection => Report::Projection(projection::run(arguments, machine)?),
+        Suite::Passthrough => Report::Passthrough(passthrough::run(arguments, machine)?),
     })
 }
 
-type MakeWorkload = fn(&Volumes) -> Result<Workload>;
+/// What was found out.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Report {
+    Projection(projection::Report),
+    Passthrough(passthrough::Report),
+}
 
-const PARTS: [(Part, MakeWorkload); 2] =
-    [(Part::Seed, Workload::seed), (Part::Large, Workload::large)];
+impl Report {
+    fn to_text(&self) -> String {
+        match self {
+            Self::Projection(report) => report.to_text(),
+            Self::Passthrough(report) => report.to_text(),
+        }
+    }
+}

@@ -47,13 +47,22 @@ pub fn connection_of(path: &Path) -> io::Result<u32> {
 impl KernelRequests {
     /// Starts counting the requests of one connection (see [`connection_of`]).
     pub fn watch(connection: u32) -> io::Result<Self> {
-        Self::start(&format!("connection == {connection}"))
+        Self::start(&format!("connection == {connection}"), BUFFER_KIB_PER_CPU)
+    }
+
+    /// The same for a workload of some hundred thousand requests: it takes 16
+    /// MiB of the kernel's memory for each processor.
+    pub fn watch_many(connection: u32) -> io::Result<Self> {
+        Self::start(
+            &format!("connection == {connection}"),
+            8 * BUFFER_KIB_PER_CPU,
+        )
     }
 
     /// Starts counting the requests of all connections, for when the one of
     /// interest does not exist yet; see [`RequestCounts::of_connection`].
     pub fn watch_all() -> io::Result<Self> {
-        Self::start("0")
+        Self::start("0", BUFFER_KIB_PER_CPU)
     }
 
     /// Stops, and returns what was counted. It is an error if the kernel had
@@ -64,7 +73,7 @@ impl KernelRequests {
             .map_err(io::Error::other)
     }
 
-    fn start(filter: &str) -> io::Result<Self> {
+    fn start(filter: &str, kib_per_cpu: u32) -> io::Result<Self> {
         static INSTANCES: AtomicU32 = AtomicU32::new(0);
         let tracefs = Path::new(TRACEFS.mounted()?);
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
@@ -75,7 +84,7 @@ impl KernelRequests {
         let event = requests.event();
         write(
             &requests.instance.join("buffer_size_kb"),
-            &BUFFER_KIB_PER_CPU.to_string(),
+            &kib_per_cpu.to_string(),
         )?;
         write(&event.join("filter"), filter)?;
         write(&event.join("enable"), "1")?;

@@ -6,9 +6,9 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use tempfile::TempDir;
 use transom_test::{InputFile, temp_dir};
 
-use crate::arm::{About, Mechanism};
-use crate::client::Roots;
-use crate::workload::Workload;
+use crate::projection::arm::{About, Mechanism};
+use crate::projection::client::Roots;
+use crate::projection::workload::Workload;
 
 /// One `mount --bind` for each input, onto an empty file in a fresh tmpfs: the
 /// classical way to show chosen files and no others. The mounts stay writable;

@@ -12,9 +12,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Error, Result};
 
-use crate::arm::{Arm, Mechanism, NATIVE};
-use crate::volumes::Volumes;
-use crate::workload::Workload;
+use crate::programs;
+use crate::projection::arm::{Arm, Mechanism, NATIVE};
+use crate::projection::volumes::Volumes;
+use crate::projection::workload::Workload;
 
 use binds::Binds;
 use fuse::{Fuse, FuseKeptView, FuseNewView};
@@ -74,13 +75,13 @@ impl Arms {
         }
         arms.arms.push(Box::new(Program::native(workload)?));
         for engine in program::ENGINES {
-            match program::find(choice.transom.as_deref()) {
+            match programs::transom(choice.transom.as_deref()) {
                 _ if !choice.wants(engine.arm) => {}
                 Ok(transom) => {
                     let program = Program::transom(&transom, *engine, workload)?;
                     arms.arms.push(Box::new(program));
                 }
-                Err(error) => arms.miss(choice, engine.arm, &error, program::INSTALL),
+                Err(error) => arms.miss(choice, engine.arm, &error, programs::INSTALL_TRANSOM),
             }
         }
         Ok(arms)

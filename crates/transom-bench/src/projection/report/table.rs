@@ -1,13 +1,9 @@
 use std::fmt::Write;
 
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
-
 use super::{ArmReport, Report, WorkloadReport};
-use crate::arm::Requests;
-use crate::machine::Machine;
-use crate::manifest_parsing::ManifestReport;
-use crate::statistics::Spread;
+use crate::projection::arm::Requests;
+use crate::projection::manifest_parsing::ManifestReport;
+use crate::tables::{milliseconds, new_table, ratio};
 
 const LEGEND: &str = "\
 Times in milliseconds, minimum / median. Ratios to native, and of programs to
@@ -16,7 +12,7 @@ counters, from set-up to tear-down; READ is what passthrough saves.
 ";
 
 pub(super) fn text(report: &Report) -> String {
-    let mut text = machine(&report.machine);
+    let mut text = report.machine.to_text();
     for each in &report.workloads {
         text.push('\n');
         text.push_str(&workload(each));
@@ -30,22 +26,6 @@ pub(super) fn text(report: &Report) -> String {
     text
 }
 
-fn machine(machine: &Machine) -> String {
-    let pinned = machine.pinned_to.map_or_else(
-        || "not pinned".to_owned(),
-        |cpu| format!("all on processor {cpu}"),
-    );
-    format!(
-        "{}, {} x {}, {pinned}, {} descriptors, load {} before and {} after\n",
-        machine.kernel,
-        machine.processors,
-        machine.processor,
-        machine.descriptors,
-        machine.load_before,
-        machine.load_after
-    )
-}
-
 fn manifests(manifests: &[ManifestReport]) -> String {
     let mut table = new_table(&["manifest", "MiB", "parse", "tree of names"]);
     for manifest in manifests {
@@ -57,16 +37,6 @@ fn manifests(manifests: &[ManifestReport]) -> String {
         ]);
     }
     format!("{table}\n")
-}
-
-/// With the first column of words and the others of numbers.
-fn new_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(header);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }
 
 fn workload(workload: &WorkloadReport) -> String {
@@ -106,8 +76,8 @@ fn row(arm: &ArmReport) -> [String; 9] {
         milliseconds(arm.run),
         milliseconds(arm.tear_down),
         milliseconds(arm.total),
-        ratio(arm.run_ratio),
-        ratio(arm.total_ratio),
+        arm.run_ratio.map_or_else(|| "1".to_owned(), ratio),
+        arm.total_ratio.map_or_else(|| "1".to_owned(), ratio),
         count(arm.requests.as_ref().map(read)),
         count(arm.requests.as_ref().map(all)),
     ]
@@ -130,17 +100,6 @@ fn details(text: &mut String, arm: &ArmReport) {
             arm.name, kernel.read, kernel.total, kernel.text
         );
     }
-}
-
-fn milliseconds(spread: Spread) -> String {
-    format!("{:.2} / {:.2}", spread.min, spread.median)
-}
-
-fn ratio(spread: Option<Spread>) -> String {
-    spread.map_or_else(
-        || "1".to_owned(),
-        |spread| format!("{:.2} / {:.2}", spread.min, spread.median),
-    )
 }
 
 fn count(number: Option<u64>) -> String {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use transom_test::{InputFile, LargeTree, SeedAction};
 
-use crate::client::{Script, Step, StepKind};
-use crate::volumes::Volumes;
+use crate::projection::client::{Script, Step, StepKind};
+use crate::projection::volumes::Volumes;
 
 /// Inputs on their volumes, and what the client does to them.
 #[derive(Debug)]

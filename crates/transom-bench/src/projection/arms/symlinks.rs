@@ -7,10 +7,10 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 use transom_test::{InputFile, temp_dir};
 
-use crate::arm::{About, Mechanism};
-use crate::client::Roots;
-use crate::volumes::Volumes;
-use crate::workload::Workload;
+use crate::projection::arm::{About, Mechanism};
+use crate::projection::client::Roots;
+use crate::projection::volumes::Volumes;
+use crate::projection::workload::Workload;
 
 /// A directory of symbolic links to the inputs, made for the action and
 /// deleted after it: what most sandboxes of build tools do. A tool that

@@ -15,9 +15,9 @@ use serde_json::{Deserializer, StreamDeserializer};
 use tempfile::TempDir;
 use transom_test::{InputFile, temp_dir};
 
-use crate::arm::{About, Mechanism};
-use crate::client::Roots;
-use crate::workload::{Workload, volume_of};
+use crate::projection::arm::{About, Mechanism};
+use crate::projection::client::Roots;
+use crate::projection::workload::{Workload, volume_of};
 
 /// The version that is compared with.
 const VERSION: &str = "sandboxfs 0.2.0";

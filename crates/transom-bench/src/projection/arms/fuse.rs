@@ -8,10 +8,10 @@ use transom_projection::{
     Declaration, HostRoot, Projection, ProjectionOptions, Tree, View, ViewOptions,
 };
 
-use crate::arm::{About, Mechanism, Requests};
-use crate::client::Roots;
-use crate::manifests::declarations;
-use crate::workload::Workload;
+use crate::projection::arm::{About, Mechanism, Requests};
+use crate::projection::client::Roots;
+use crate::projection::manifests::declarations;
+use crate::projection::workload::Workload;
 
 /// The engine `fuse`, with a session of its own for the action, as a single
 /// `transom run` has it.

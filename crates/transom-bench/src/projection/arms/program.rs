@@ -10,10 +10,11 @@ use serde_json::json;
 use tempfile::TempDir;
 use transom_test::temp_dir;
 
-use crate::arm::{About, Arm, Requests, Sample};
-use crate::client::{Report, Script, now};
-use crate::manifests;
-use crate::workload::Workload;
+use crate::programs;
+use crate::projection::arm::{About, Arm, Requests, Sample};
+use crate::projection::client::{Report, Script, now};
+use crate::projection::manifests;
+use crate::projection::workload::Workload;
 
 /// A program that reads the inputs, run by a user as a whole: directly, or in
 /// a view by `transom run`. It is this program, as `transom-bench read`.
@@ -55,10 +56,6 @@ const NATIVE_PROGRAM: &str = "program, native";
 /// own libraries have to be somewhere too.
 const INPUTS: &str = "inputs";
 
-/// How to get it.
-pub(crate) const INSTALL: &str =
-    "make it with `cargo build --release -p transom`, or name it with --transom PATH";
-
 /// The part of the summary of `transom run --json` that is of interest.
 #[derive(Debug, Deserialize)]
 struct Summary {
@@ -75,7 +72,7 @@ impl Program {
     pub(crate) fn native(workload: &Workload) -> Result<Self> {
         let directory = temp_dir()?;
         let script = write_script(&directory, &workload.script)?;
-        let mut command = vec![reader()?.into(), "read".into(), script.into()];
+        let mut command = vec![programs::myself()?.into(), "read".into(), script.into()];
         command.extend(workload.volumes.iter().map(OsString::from));
         Ok(Self {
             name: NATIVE_PROGRAM,
@@ -97,7 +94,7 @@ impl Program {
         let further = [
             json!({ "name": "lib", "directory": "/lib" }),
             json!({ "name": "lib64", "directory": "/lib64" }),
-            json!({ "name": "reader", "file": reader()? }),
+            json!({ "name": "reader", "file": programs::myself()? }),
             json!({ "name": "script", "file": script }),
         ];
         let inputs = Path::new(INPUTS);
@@ -132,16 +129,6 @@ impl Program {
         let summary: Summary = serde_json::from_slice(&fs::read(path)?)?;
         Ok(Some(summary.requests.by_opcode))
     }
-}
-
-/// Where `transom` is: at `named`, or beside this program.
-pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf> {
-    let program = match named {
-        Some(program) => program.to_owned(),
-        None => reader()?.with_file_name("transom"),
-    };
-    ensure!(program.is_file(), "there is no {}", program.display());
-    Ok(program)
 }
 
 impl Arm for Program {
@@ -181,10 +168,6 @@ impl Arm for Program {
             requests: self.requests()?,
         })
     }
-}
-
-fn reader() -> Result<PathBuf> {
-    std::env::current_exe().context("where this program is")
 }
 
 fn write_script(directory: &TempDir, script: &Script) -> Result<PathBuf> {

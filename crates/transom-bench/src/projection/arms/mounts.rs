@@ -6,10 +6,10 @@ use transom_projection::{
 };
 use transom_sandbox::{Template, compose};
 
-use crate::arm::{About, Mechanism};
-use crate::client::Roots;
-use crate::manifests::declarations;
-use crate::workload::Workload;
+use crate::projection::arm::{About, Mechanism};
+use crate::projection::client::Roots;
+use crate::projection::manifests::declarations;
+use crate::projection::workload::Workload;
 
 /// The engine `mounts`: a mount for each input, made for the action.
 #[derive(Debug)]

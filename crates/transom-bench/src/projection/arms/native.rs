@@ -2,9 +2,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::arm::{About, Mechanism, NATIVE};
-use crate::client::Roots;
-use crate::workload::Workload;
+use crate::projection::arm::{About, Mechanism, NATIVE};
+use crate::projection::client::Roots;
+use crate::projection::workload::Workload;
 
 /// The host files themselves: what everything is compared with. It hides
 /// nothing.

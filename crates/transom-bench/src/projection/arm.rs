@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::client::{Roots, Script, Totals, now};
+use crate::projection::client::{Roots, Script, Totals, now};
 
 /// The arm that most are compared with: the host files themselves.
 pub(crate) const NATIVE: &str = "native";

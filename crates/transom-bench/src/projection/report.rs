@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::arm::{About, Arm, Requests, Sample};
 use crate::machine::Machine;
-use crate::manifest_parsing::ManifestReport;
+use crate::projection::arm::{About, Arm, Requests, Sample};
+use crate::projection::manifest_parsing::ManifestReport;
+use crate::projection::workload::Workload;
 use crate::statistics::Spread;
-use crate::workload::Workload;
 
 /// Everything. Times are in milliseconds.
 #[derive(Debug, Serialize)]

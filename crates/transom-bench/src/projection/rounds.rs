@@ -1,10 +1,10 @@
 use anyhow::{Context, Result, ensure};
 use transom_test::KernelRequests;
 
-use crate::arm::{Arm, Sample};
-use crate::arms::Arms;
-use crate::report::{ArmReport, KernelCount, WorkloadReport};
-use crate::workload::Workload;
+use crate::projection::arm::{Arm, Sample};
+use crate::projection::arms::Arms;
+use crate::projection::report::{ArmReport, KernelCount, WorkloadReport};
+use crate::projection::workload::Workload;
 
 /// How to measure.
 #[derive(Debug, Clone, Copy)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use transom_projection::Tree;
 use transom_test::InputFile;
 
-use crate::manifests;
+use crate::projection::manifests;
 use crate::statistics::Spread;
 
 /// Entries of the manifests that are measured: a large view, and the largest
