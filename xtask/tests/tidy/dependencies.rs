@@ -67,7 +67,10 @@ const FOR_TESTS: &str = "transom-test";
 
 /// Crates whose tests may use another one, which the crate itself must not
 /// know.
-const TESTED_WITH: &[(&str, &str)] = &[("transom-host", "transom-passthrough")];
+const TESTED_WITH: &[(&str, &str)] = &[
+    ("transom-host", "transom-passthrough"),
+    ("transom-passthrough", "transom-fuse"),
+];
 
 #[test]
 fn crates_depend_on_each_other_in_one_direction() {
