@@ -28,6 +28,10 @@ const PACKAGES: &[Package] = &[
     package("xfsprogs", "mkfs.xfs", Step::Privileged),
     package("btrfs-progs", "mkfs.btrfs", Step::Privileged),
     package("mount", "mount", Step::Privileged),
+    // Clients of volumes: access control lists, and calls that Rust has no safe
+    // functions for.
+    package("acl", "setfacl", Step::Privileged),
+    package("python3", "python3", Step::Privileged),
     // Privileged tests that run something without privilege.
     package("util-linux", "setpriv", Step::Privileged),
 ];
