@@ -171,10 +171,11 @@ impl<V: Volume> Server<V> {
             1,
         );
         let file = OpenFile::new(&self.definition, node, opened.handle, way, host);
-        if route != Route::Kernel
+        if (route != Route::Kernel || mode.write)
             && let Some(host) = &file.host
         {
-            // Now, while it is as the caller was allowed to open it.
+            // Now, while it is as the caller was allowed to open it. And where
+            // the kernel writes, synchronizing tells of what got lost since.
             host.open().map_err(host_error)?;
         }
         reply.fh = self.open_files.insert(file);
