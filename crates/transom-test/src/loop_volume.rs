@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::mounted::Mounted;
-use crate::temp_dir;
+use crate::{Tmpfs, temp_dir};
 
 /// A freshly made disk file system on a loop device. Needs root.
 ///
@@ -18,6 +18,15 @@ pub struct LoopVolume {
     // Before the directory that it is mounted on: fields drop in this order.
     mounted: Mounted,
     _directory: TempDir,
+    _image: Option<Image>,
+}
+
+/// Where the image is.
+#[derive(Debug)]
+#[expect(dead_code, reason = "it is there to be dropped")]
+enum Image {
+    Directory(TempDir),
+    Scarce(Tmpfs),
 }
 
 impl LoopVolume {
@@ -28,6 +37,18 @@ impl LoopVolume {
     /// An ext4 volume of `bytes`.
     pub fn ext4(bytes: u64) -> io::Result<Self> {
         Self::make(bytes, "mkfs.ext4", &["-q", "-F"])
+    }
+
+    /// An ext4 volume of `bytes` on a device that can store only `room` of
+    /// them: what is more is lost when it is written back.
+    pub fn ext4_on_failing_device(bytes: u64, room: u64) -> io::Result<Self> {
+        let scarce = Tmpfs::new(room)?;
+        let image = scarce.path().join("image");
+        // A journal that fails would take the whole volume with it.
+        let options = ["-q", "-F", "-O", "^has_journal"];
+        let mut volume = Self::make_on(&image, bytes, "mkfs.ext4", &options)?;
+        volume._image = Some(Image::Scarce(scarce));
+        Ok(volume)
     }
 
     /// An XFS volume of `bytes`.
@@ -48,18 +69,25 @@ impl LoopVolume {
 
     fn make(bytes: u64, mkfs: &str, options: &[&str]) -> io::Result<Self> {
         let directory = temp_dir()?;
-        let image = directory.path().join("image");
-        File::create(&image)?.set_len(bytes)?;
-        run(Command::new(mkfs).args(options).arg(&image))?;
+        let mut volume = Self::make_on(&directory.path().join("image"), bytes, mkfs, options)?;
+        volume._image = Some(Image::Directory(directory));
+        Ok(volume)
+    }
 
+    fn make_on(image: &Path, bytes: u64, mkfs: &str, options: &[&str]) -> io::Result<Self> {
+        File::create(image)?.set_len(bytes)?;
+        run(Command::new(mkfs).args(options).arg(image))?;
+
+        let directory = temp_dir()?;
         let target = directory.path().join("volume");
         fs::create_dir(&target)?;
         run(Command::new("mount")
             .args(["-o", "loop"].map(OsStr::new))
-            .args([&image, &target]))?;
+            .args([image, &target]))?;
         Ok(Self {
             mounted: Mounted::at(target),
             _directory: directory,
+            _image: None,
         })
     }
 }

@@ -218,6 +218,37 @@ fn privileged_a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
     }
 }
 
+/// Whoever had a file open when something that was written to it got lost is
+/// told so once, even if somebody else was told before.
+#[test]
+fn privileged_lost_writes_are_told_to_everybody_who_synchronizes() {
+    privileged!("mount");
+    let write_too_much = |directory: &Path| {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true);
+        let path = directory.join("file");
+        let open = || options.open(&path).unwrap();
+        let (mut writer, other) = (open(), open());
+        writer.write_all(&vec![1; 8 << 20]).unwrap();
+        let synchronized = [
+            writer.sync_data(),
+            other.sync_all(),
+            writer.sync_all(),
+            open().sync_all(),
+        ];
+        synchronized.map(|result| result.map_err(|error| error.raw_os_error()))
+    };
+    let disk = || LoopVolume::ext4_on_failing_device(32 << 20, 2 << 20).unwrap();
+    let expected = write_too_much(disk().path());
+    assert!(expected[1].is_err(), "{expected:?}");
+    for passthrough in WAYS {
+        let disk = disk();
+        let mounted = Mounted::of(disk.path(), passthrough);
+        assert_eq!(write_too_much(mounted.path()), expected, "{passthrough:?}");
+        mounted.end();
+    }
+}
+
 /// A volume whose files fail.
 #[derive(Debug)]
 struct Failing;

@@ -92,10 +92,7 @@ fn ext4() -> LoopVolume {
 
 /// What a command prints, with its arguments made of words and places.
 fn output(program: &str, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .unwrap();
+    let output = Command::new(program).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
