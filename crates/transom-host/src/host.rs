@@ -13,7 +13,7 @@
 //! After an error of loading nothing is loaded, and nothing is open.
 
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,7 +79,7 @@ impl Host {
         let module = self.modules.get(load.module)?;
         let manifest = module.manifest();
         self.check(load, &manifest)?;
-        self.check_not_loaded(&self.loaded(), load)?;
+        require_not_loaded(&self.loaded(), load)?;
         let resource = resource::open(load.resource, &manifest, load.options.read_only)?;
         // The module may take its time, so no lock is held meanwhile.
         let loaded = Loaded {
@@ -89,7 +89,7 @@ impl Host {
             mounts: Mutex::default(),
         };
         let mut all = self.loaded();
-        self.check_not_loaded(&all, load)?;
+        require_not_loaded(&all, load)?;
         all.push(Arc::new(loaded));
         Ok(())
     }
@@ -106,7 +106,8 @@ impl Host {
         mounts.retain(|mount| !is_over(mount));
         mounts.push(Arc::clone(&serving));
         drop(mounts);
-        Ok(Mounted { mount, serving })
+        let served = Served(serving);
+        Ok(Mounted { mount, served })
     }
 
     /// Unloads what was loaded: every descriptor of it is closed. `EINVAL` if
@@ -155,16 +156,6 @@ impl Host {
         Ok(())
     }
 
-    fn check_not_loaded(&self, all: &[Arc<Loaded>], load: &Load<'_>) -> Result<()> {
-        match position(all, load.module, load.resource) {
-            Ok(_) => {
-                let message = format!("`{}` is loaded already", load.resource.display());
-                Err(Error::new(Errno::EBUSY, message))
-            }
-            Err(_) => Ok(()),
-        }
-    }
-
     fn loaded(&self) -> MutexGuard<'_, Vec<Arc<Loaded>>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,40 +188,50 @@ fn position(all: &[Arc<Loaded>], module: &str, resource: &Path) -> Result<usize>
     })
 }
 
+fn require_not_loaded(all: &[Arc<Loaded>], load: &Load<'_>) -> Result<()> {
+    match position(all, load.module, load.resource) {
+        Ok(_) => {
+            let message = format!("`{}` is loaded already", load.resource.display());
+            Err(Error::new(Errno::EBUSY, message))
+        }
+        Err(_) => Ok(()),
+    }
+}
+
 fn is_over(mount: &Arc<dyn Serving>) -> bool {
     mount.wait(Duration::ZERO)
 }
 
 /// A volume that is mounted, detached, and served.
+#[derive(Debug)]
 pub struct Mounted {
-    mount: OwnedFd,
-    serving: Arc<dyn Serving>,
+    /// The detached mount: attach it with `move_mount(2)`. As long as it is
+    /// open, it cannot be unmounted there.
+    pub mount: OwnedFd,
+    /// The threads that serve it.
+    pub served: Served,
 }
 
-impl Mounted {
-    /// The detached mount: attach it with `move_mount(2)`.
-    #[must_use]
-    pub fn mount(&self) -> BorrowedFd<'_> {
-        self.mount.as_fd()
-    }
+/// A volume that is served for as long as anybody has a mount of it.
+pub struct Served(Arc<dyn Serving>);
 
+impl Served {
     /// Whether the kernel accepts backing files for it from this process.
     #[must_use]
     pub fn passthrough_permitted(&self) -> bool {
-        self.serving.passthrough_permitted()
+        self.0.passthrough_permitted()
     }
 
-    /// Gives the mount up, and waits until nobody else has it either.
+    /// Waits until nobody has a mount of it.
     #[must_use]
-    pub fn serve_to_the_end(self) -> Statistics {
-        drop(self.mount);
-        self.serving.wait(Duration::MAX);
-        self.serving.statistics()
+    pub fn to_the_end(&self) -> Statistics {
+        self.0.wait(Duration::MAX);
+        self.0.statistics()
     }
 }
 
-impl fmt::Debug for Mounted {
+impl fmt::Debug for Served {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mounted").finish_non_exhaustive()
+        f.debug_struct("Served").finish_non_exhaustive()
     }
 }

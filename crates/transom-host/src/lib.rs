@@ -23,5 +23,5 @@ mod resource;
 mod tests;
 
 pub use enablement::Enablement;
-pub use host::{Host, Load, Mounted};
+pub use host::{Host, Load, Mounted, Served};
 pub use modules::Modules;

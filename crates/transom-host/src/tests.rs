@@ -246,8 +246,8 @@ fn privileged_what_is_mounted_is_not_unloaded() {
     };
     let mount = || fixture.host.mount("passthrough", &directory, &options);
     let (one, other) = (mount().unwrap(), mount().unwrap());
-    assert!(one.passthrough_permitted());
-    let file = rustix::fs::openat(one.mount(), c"file", OFlags::RDONLY, Mode::empty()).unwrap();
+    assert!(one.served.passthrough_permitted());
+    let file = rustix::fs::openat(&one.mount, c"file", OFlags::RDONLY, Mode::empty()).unwrap();
 
     drop(one);
     drop(other);

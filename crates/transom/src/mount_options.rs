@@ -6,6 +6,7 @@
 //! what is always so, or the module is asked; and what none of them knows is
 //! an error that names it.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -24,6 +25,13 @@ pub(crate) enum PassthroughChoice {
     Rw,
     /// Transom.
     Off,
+}
+
+impl fmt::Display for PassthroughChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 /// What options say.

@@ -43,7 +43,7 @@ const READY: &[u8] = b"ready\n";
 
 /// How long a mount may stay in use after it was to be unmounted until that is
 /// told.
-const IN_USE_TOLD_AFTER: Duration = Duration::from_secs(1);
+const IN_USE_TOLD_AFTER: Duration = Duration::from_secs(3);
 
 /// What to mount where.
 #[derive(Debug, Clone)]
@@ -128,6 +128,19 @@ fn arguments(request: &MountRequest) -> Vec<OsString> {
 /// Mounts, and serves until it is mounted nowhere any more.
 pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> {
     let options = MountOptions::parse(&request.options)?;
+    if options.remount {
+        bail!("only mount(8) remounts: `mount -o remount,... DST`");
+    }
+    if let Some(other) = options
+        .module
+        .as_ref()
+        .filter(|module| **module != request.module)
+    {
+        bail!(
+            "mount option `module={other}` contradicts module `{}`",
+            request.module
+        );
+    }
     require_privilege()?;
     let log = options.log.as_deref().map(open_log).transpose()?;
     let request = &request.in_full()?;
@@ -138,11 +151,19 @@ pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> 
     let target = Target::open(&request.target)?;
     let host = modules::host();
     load(&host, request, &options)?;
-    let mounted = mount(&host, request, &options)?;
-    target.attach(&mounted)?.unmount_on_signal()?;
-    leave_surroundings(place, log.as_ref())?;
+    let Mounted { mount, served } = mount(&host, request, &options)?;
+    let attached = target.attach(mount)?;
+    let settled = attached
+        .clone()
+        .unmount_on_signal()
+        .and_then(|()| leave_surroundings(place, log.as_ref()));
+    if let Err(error) = settled {
+        // Without a server it would answer nothing.
+        attached.unmount()?;
+        return Err(error.into());
+    }
     drop(log);
-    let statistics = mounted.serve_to_the_end();
+    let statistics = served.to_the_end();
     tracing::info!(
         requests = statistics.total(),
         opens_by_kernel = statistics.passthrough_opens,
@@ -207,7 +228,7 @@ fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow:
         options.passthrough,
         PassthroughChoice::Ro | PassthroughChoice::Rw
     );
-    if is_required && !mounted.passthrough_permitted() {
+    if is_required && !mounted.served.passthrough_permitted() {
         bail!(
             "the kernel refuses passthrough: it needs CAP_SYS_ADMIN in the initial user \
              namespace; with `passthrough=auto`, bytes pass through transom instead"
@@ -238,19 +259,22 @@ impl Target {
         Ok(Self { path, directory })
     }
 
-    /// Puts the mount where it belongs. The directory is let go: it would keep
-    /// what it lies on from being unmounted.
-    fn attach(self, mounted: &Mounted) -> anyhow::Result<Attached> {
-        transom_sys::mount::attach(mounted.mount(), &self.directory, c"")
+    /// Puts a mount where it belongs. Both it and the directory are let go:
+    /// they would keep it, and what it lies on, from being unmounted.
+    fn attach(self, mount: OwnedFd) -> anyhow::Result<Attached> {
+        let id = mount_id(&mount)?;
+        transom_sys::mount::attach(&mount, &self.directory, c"")
             .with_context(|| format!("cannot mount on `{}`", self.path.display()))?;
+        drop(mount);
         Ok(Attached {
             path: self.path,
-            id: mount_id(mounted.mount())?,
+            id,
         })
     }
 }
 
 /// Our mount, and where it was put.
+#[derive(Clone)]
 struct Attached {
     path: PathBuf,
     id: u64,
@@ -302,7 +326,7 @@ fn mount_id(mount: impl AsFd) -> rustix::io::Result<u64> {
 
 /// Lets go of everything that belongs to whoever started the server, and tells
 /// that the mount can be used.
-fn leave_surroundings(place: Place, log: Option<&File>) -> anyhow::Result<()> {
+fn leave_surroundings(place: Place, log: Option<&File>) -> io::Result<()> {
     if let Some(log) = log {
         rustix::stdio::dup2_stderr(log)?;
     }

@@ -85,7 +85,6 @@ pub(crate) fn mount(arguments: MountArguments) -> anyhow::Result<ExitCode> {
         options.push("ro".into());
     }
     if let Some(choice) = arguments.passthrough {
-        let choice = format!("{choice:?}").to_lowercase();
         options.push(format!("passthrough={choice}"));
     }
     if let Some(log) = arguments.log {

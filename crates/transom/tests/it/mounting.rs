@@ -219,6 +219,16 @@ fn privileged_what_is_refused_is_named() {
         ),
         ("mount.fuse.transom-passthrough", 1, "SOURCE"),
         ("transom mount passthrough src dst -o bogus", 125, "`bogus`"),
+        (
+            "transom mount passthrough src dst -o remount,ro",
+            125,
+            "mount(8)",
+        ),
+        (
+            "transom mount passthrough src dst -o module=other",
+            125,
+            "module=other",
+        ),
         ("transom mount other src dst", 125, "`other`"),
         (
             "transom mount --force passthrough src dst",
