@@ -49,3 +49,8 @@ pub use negotiation::{Negotiated, UnsupportedVersion};
 pub use reply::Answer;
 pub use session::{MountError, Options, Passthrough, Session};
 pub use transom_sys::fuse_abi::Opcode;
+
+/// Compiles the examples of the guide to writing modules.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/module-guide.md")]
+struct ModuleGuide;

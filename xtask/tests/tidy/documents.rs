@@ -36,6 +36,23 @@ fn the_documents_that_people_look_for_exist() {
     }
 }
 
+/// What the guide quotes is what the example does, to the letter. Its other
+/// blocks are compiled as documentation tests.
+#[test]
+fn the_guide_to_modules_quotes_its_example() {
+    let guide = read("docs/module-guide.md");
+    let example = read("crates/transom-fuse/examples/hello.rs");
+    let mut quotes = guide.split("```rust,ignore\n").skip(1).peekable();
+    assert!(quotes.peek().is_some(), "the guide quotes nothing");
+    for rest in quotes {
+        let (quote, _) = rest.split_once("```").expect("blocks end");
+        assert!(
+            example.contains(quote),
+            "docs/module-guide.md quotes what is not in hello.rs:\n{quote}"
+        );
+    }
+}
+
 #[test]
 fn the_integration_server_runs_what_developers_run() {
     let script = read(".ci/run");
