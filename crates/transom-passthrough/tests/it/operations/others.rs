@@ -1,17 +1,18 @@
 //! Users other than the server's, and the volume as a whole.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use rustix::fs::{CWD, IFlags};
+use rustix::fs::{CWD, IFlags, XattrFlags};
 use transom_fuse::{Options, Passthrough};
+use transom_module::Container;
 use transom_sys::volume_requests;
 use transom_test::privileged;
 
 use super::{Place, at_all_places, at_places, ext4, output, python};
-use crate::mounted::options;
+use crate::mounted::{Mounted, load, options};
 
 /// What user 1001 of group 1001, who is also in group 1500, sees of a command.
 fn as_somebody(place: &Place, command: &str) -> String {
@@ -202,4 +203,49 @@ fn privileged_flags_of_files_are_those_of_the_host() {
         let size = fs::metadata(place.at("file")).unwrap().size();
         (before, refused, size)
     });
+}
+
+#[test]
+fn privileged_nothing_is_changed_through_a_read_only_mount() {
+    privileged!("mount");
+    let disk = ext4();
+    fs::create_dir(disk.path().join("directory")).unwrap();
+    fs::write(disk.path().join("file"), b"content").unwrap();
+    fs::set_permissions(disk.path().join("file"), fs::Permissions::from_mode(0o4755)).unwrap();
+    let options = Options {
+        read_only: true,
+        ..options(Passthrough::On)
+    };
+    // The volume itself may write: nothing may depend on it.
+    let definition = load(disk.path(), "forever").volume().unwrap();
+    let mounted = Mounted::serve(definition, &options);
+    let at = |name: &str| mounted.path().join(name);
+    let before = fs::metadata(disk.path().join("file")).unwrap();
+    let append = || OpenOptions::new().append(true).open(at("file"));
+    let done = [
+        fs::write(at("file"), b"other"),
+        fs::write(at("new"), b"new"),
+        append().map(drop),
+        fs::remove_file(at("file")),
+        fs::remove_dir(at("directory")),
+        fs::create_dir(at("new")),
+        fs::rename(at("file"), at("new")),
+        fs::hard_link(at("file"), at("new")),
+        std::os::unix::fs::symlink("file", at("new")),
+        fs::set_permissions(at("file"), fs::Permissions::from_mode(0o700)),
+        chown(at("file"), Some(1), Some(1)),
+        rustix::fs::setxattr(at("file"), "user.name", b"", XattrFlags::empty())
+            .map_err(std::io::Error::from),
+    ];
+    for (index, result) in done.into_iter().enumerate() {
+        let errno = result.unwrap_err().raw_os_error();
+        assert_eq!(errno, Some(libc::EROFS), "operation {index}");
+    }
+    assert_eq!(fs::read(at("file")).unwrap(), b"content");
+    let after = fs::metadata(disk.path().join("file")).unwrap();
+    assert_eq!(
+        (after.mode(), after.mtime_nsec(), after.ctime_nsec()),
+        (before.mode(), before.mtime_nsec(), before.ctime_nsec())
+    );
+    mounted.end();
 }
