@@ -3,7 +3,9 @@
 mod backing_files;
 mod hanging;
 mod killed;
+mod memory;
 mod names;
+mod served_bytes;
 mod shelf;
 mod supervision;
 
