@@ -5,8 +5,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 use transom_fuse::Passthrough;
@@ -16,30 +14,8 @@ use transom_module::{
 };
 use transom_test::{LoopVolume, Tmpfs, privileged, temp_dir};
 
+use crate::meanwhile;
 use crate::mounted::{Mounted, WAYS, load, options};
-
-/// Runs `client` while `others` change what is behind, again and again.
-fn meanwhile(others: impl Fn() + Sync, client: impl FnOnce()) {
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                others();
-            }
-        });
-        // Also if the client panics: others would go on for ever.
-        let _stop = Stop(&done);
-        client();
-    });
-}
-
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 const DIRECTORIES: [&str; 3] = ["a", "b", "c"];
 const FILES: [&str; 4] = ["1", "2", "3", "4"];

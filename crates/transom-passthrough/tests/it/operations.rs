@@ -2,7 +2,8 @@
 //!
 //! Each test is one function that does something at a [`Place`] and returns
 //! what it saw. It runs on a plain directory and on mounts of such, with
-//! passthrough and without; all have to have seen the same.
+//! passthrough of everything, of reads, and of nothing; all have to have seen
+//! the same.
 
 mod attributes;
 mod content;
@@ -19,7 +20,7 @@ use transom_fuse::{Opcode, Options, Passthrough};
 use transom_module::Container;
 use transom_test::LoopVolume;
 
-use crate::mounted::{Mounted, load, options};
+use crate::mounted::{Mounted, WAYS, load, options};
 
 /// Where an operation is done.
 pub(crate) struct Place {
@@ -62,7 +63,7 @@ fn at_places<T: PartialEq + Debug>(
         path,
         way: None,
     });
-    for passthrough in [Passthrough::On, Passthrough::Off] {
+    for passthrough in WAYS {
         let behind = directory(&format!("{passthrough:?}"));
         let options = Options {
             passthrough,
@@ -77,11 +78,11 @@ fn at_places<T: PartialEq + Debug>(
         });
         assert_eq!(seen, expected, "with passthrough {passthrough:?}");
         let statistics = mounted.end();
-        if passthrough == Passthrough::On {
-            let moved = [Opcode::Read, Opcode::Write].map(|opcode| statistics.count(opcode));
-            assert_eq!(moved, [0, 0], "{statistics:?}");
-        } else {
-            assert_eq!(statistics.passthrough_opens, 0, "{statistics:?}");
+        let moved = [Opcode::Read, Opcode::Write].map(|opcode| statistics.count(opcode));
+        match passthrough {
+            Passthrough::On => assert_eq!(moved, [0, 0], "{statistics:?}"),
+            Passthrough::ReadOnly => {}
+            Passthrough::Off => assert_eq!(statistics.passthrough_opens, 0, "{statistics:?}"),
         }
     }
 }

@@ -31,7 +31,11 @@ fn status(place: &Place, name: &str) -> [i64; 9] {
     };
     let changed = |path: &Path| {
         let status = fs::symlink_metadata(path).unwrap();
-        (status.ctime(), status.ctime_nsec(), status.ino())
+        (
+            (status.ctime(), status.ctime_nsec()),
+            status.ino(),
+            status.created().unwrap(),
+        )
     };
     let (path, behind) = (place.at(name), place.behind(name));
     assert_eq!(of(&path), of(&behind), "{name}");

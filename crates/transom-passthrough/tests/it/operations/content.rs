@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::thread;
 
@@ -12,7 +13,7 @@ use transom_fuse::Passthrough;
 use transom_sys::volume_requests;
 use transom_test::privileged;
 
-use super::{Place, at_all_places, ext4, python};
+use super::{Place, at_all_places, ext4, output, python};
 
 fn read_write(path: &Path) -> File {
     let mut options = OpenOptions::new();
@@ -163,6 +164,148 @@ fn privileged_everything_is_synchronized() {
     });
 }
 
+/// Whichever way the bytes of each go.
+#[test]
+fn privileged_everybody_who_has_a_file_open_sees_the_same() {
+    privileged!("mount");
+    at_all_places(ext4().path(), |place| {
+        let path = place.at("file");
+        fs::write(&path, b"first..").unwrap();
+        let reader = || File::open(&path).unwrap();
+        let seen_by = |file: &File| {
+            let mut bytes = vec![0; 100];
+            let count = file.read_at(&mut bytes, 0).unwrap();
+            bytes.truncate(count);
+            String::from_utf8(bytes).unwrap()
+        };
+        let mut seen = Vec::new();
+        let before = reader();
+        seen.push(seen_by(&before));
+        let writer = read_write(&path);
+        writer.write_all_at(b"second", 0).unwrap();
+        let between = reader();
+        seen.extend([&before, &between, &writer].map(seen_by));
+        drop(before);
+        writer.write_all_at(b"third, and longer", 0).unwrap();
+        seen.extend([&between, &writer].map(seen_by));
+        let other = read_write(&path);
+        other.write_all_at(b"fourth", 0).unwrap();
+        writer.set_len(8).unwrap();
+        seen.extend([&between, &writer, &other, &reader()].map(seen_by));
+        drop((between, writer));
+        other.write_all_at(b"fifth", 8).unwrap();
+        drop(other);
+        seen.push(seen_by(&reader()));
+        seen.push(format!("{}", fs::metadata(&path).unwrap().len()));
+        seen
+    });
+}
+
+#[test]
+fn privileged_files_grow_as_far_as_on_the_host() {
+    privileged!("mount");
+    at_all_places(ext4().path(), |place| {
+        let file = read_write(&place.at("file"));
+        let mut seen = Vec::new();
+        for offset in [5_u64 << 30, 1 << 45, i64::MAX as u64 - 10] {
+            let written = file.write_at(b"0123456789", offset);
+            seen.push(written.map_err(|error| error.raw_os_error()));
+            let resized = file.set_len(offset).map(|()| 0);
+            seen.push(resized.map_err(|error| error.raw_os_error()));
+            seen.push(Ok(file.metadata().unwrap().len() as usize));
+        }
+        seen
+    });
+}
+
+#[test]
+fn privileged_a_limit_of_the_client_is_kept() {
+    privileged!("mount");
+    at_all_places(ext4().path(), |place| {
+        let script = "trap '' XFSZ; ulimit -f 16; cd $0; \
+                      dd if=/dev/zero of=file bs=1000 count=100 2>&1 | grep -c large; \
+                      stat -c %s file";
+        output("sh", &[&"-c", &script, &place.path])
+    });
+}
+
+#[test]
+fn privileged_an_open_file_outlives_its_name() {
+    privileged!("mount");
+    at_all_places(ext4().path(), |place| {
+        let path = place.at("file");
+        let file = read_write(&path);
+        file.write_all_at(b"content", 0).unwrap();
+        let directory = place.at("directory");
+        fs::create_dir(&directory).unwrap();
+        let open_directory = File::open(&directory).unwrap();
+        fs::write(place.at("other"), b"other").unwrap();
+        // Another file takes its name.
+        fs::rename(place.at("other"), &path).unwrap();
+        fs::remove_dir(&directory).unwrap();
+        file.write_all_at(b" and more", 7).unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+            .unwrap();
+        rustix::fs::fsetxattr(
+            &file,
+            "user.name",
+            b"value",
+            rustix::fs::XattrFlags::empty(),
+        )
+        .unwrap();
+        let mut bytes = vec![0; 100];
+        let count = file.read_at(&mut bytes, 0).unwrap();
+        file.set_len(3).unwrap();
+        let status = file.metadata().unwrap();
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let named = rustix::fs::linkat(
+            rustix::fs::CWD,
+            link,
+            rustix::fs::CWD,
+            place.at("again"),
+            rustix::fs::AtFlags::SYMLINK_FOLLOW,
+        );
+        let made = rustix::fs::mkdirat(&open_directory, "new", rustix::fs::Mode::RWXU);
+        (
+            bytes[..count].to_vec(),
+            (status.nlink(), status.len(), status.mode()),
+            open_directory.metadata().unwrap().nlink(),
+            (named, made),
+            content(place, "file"),
+        )
+    });
+}
+
+/// Capabilities go with the content that was given them.
+#[test]
+fn privileged_whoever_writes_takes_capabilities_away() {
+    privileged!("mount");
+    at_all_places(ext4().path(), |place| {
+        let capability = "security.capability";
+        // Version 2 of `struct vfs_cap_data`: CAP_NET_RAW, permitted.
+        let mut value = [0_u8; 20];
+        value[..4].copy_from_slice(&0x0200_0000_u32.to_le_bytes());
+        value[4..8].copy_from_slice(&(1_u32 << 13).to_le_bytes());
+        let any = rustix::fs::XattrFlags::empty();
+        let has = |path: &Path| rustix::fs::getxattr_query(path, capability);
+        let mut seen = Vec::new();
+        for change in [
+            |path: &Path| read_write(path).write_all_at(b"x", 0).unwrap(),
+            |path: &Path| read_write(path).set_len(1).unwrap(),
+            |path: &Path| std::os::unix::fs::chown(path, Some(1), None).unwrap(),
+            |path: &Path| fs::write(path, b"truncated").unwrap(),
+        ] {
+            let path = place.at("file");
+            fs::write(&path, b"content").unwrap();
+            rustix::fs::setxattr(&path, capability, &value, any).unwrap();
+            seen.push(has(&path));
+            change(&path);
+            seen.extend([has(&path), has(&place.behind("file"))]);
+        }
+        seen
+    });
+}
+
 #[test]
 fn privileged_advice_is_taken() {
     privileged!("mount");
@@ -256,7 +399,7 @@ print(open(behind, 'rb').read()[:4])
 fn privileged_with_passthrough_mappings_are_coherent_with_the_host() {
     privileged!("mount");
     at_all_places(ext4().path(), |place| {
-        if place.way == Some(Passthrough::Off) {
+        if matches!(place.way, Some(Passthrough::Off | Passthrough::ReadOnly)) {
             return "b'host' b'host'\nb'here'\n".into();
         }
         python(place, MAPPINGS_AND_HOST)

@@ -10,16 +10,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, SeekFrom};
 use rustix::io::Errno;
+use transom_fuse::{Opcode, Passthrough};
+use transom_module::Container;
 use transom_sys::file_handle::FileHandle;
 use transom_test::privileged;
 
-use super::{Place, at_all_places, ext4};
-use crate::mounted::drop_caches;
+use super::{at_all_places, ext4};
+use crate::mounted::{Mounted, drop_caches, load, options};
+use crate::{PATIENCE, meanwhile};
 
 #[test]
 fn privileged_items_of_every_kind_work() {
@@ -166,7 +169,12 @@ fn privileged_handles_lead_to_files_that_were_forgotten() {
         let is_empty = names_in(directory.unwrap().as_fd(), 4096).is_empty();
         fs::remove_file(place.at("moved")).unwrap();
         fs::remove_dir(place.at("directory")).unwrap();
-        drop_caches().unwrap();
+        // The server gives it back when it is told that it was closed, and
+        // forgotten.
+        let end = Instant::now() + PATIENCE;
+        while read(&handles[0]).is_ok() && Instant::now() < end {
+            drop_caches().unwrap();
+        }
         seen.push(read(&handles[0]));
         seen.push(handles[1].open(&mount, OFlags::PATH).map(|_| String::new()));
         (seen, is_empty)
@@ -180,42 +188,48 @@ const GO: usize = 500;
 #[test]
 fn privileged_what_stays_is_listed_once_while_others_come_and_go() {
     privileged!("mount");
-    at_all_places(ext4().path(), |place| {
-        // Made behind, which is faster: the mount is to show them.
-        for index in 0..STAY {
-            File::create(place.behind(&format!("stay-{index}"))).unwrap();
-        }
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| come_and_go(place, &done));
-            // The kernel asks for attributes too at first, and goes on doing
-            // so if somebody looks at them.
-            for (room, look) in [(32768, false), (600, true)] {
-                let directory = File::open(&place.path).unwrap();
-                let names = names_in(directory.as_fd(), room);
-                for name in names.keys().filter(|_| look) {
-                    // Some have gone.
-                    _ = fs::symlink_metadata(place.path.join(name));
-                }
-                for index in 0..STAY {
-                    let name = OsString::from(format!("stay-{index}"));
-                    assert_eq!(names.get(&name), Some(&1), "{name:?}");
-                }
-            }
-            done.store(true, Ordering::Relaxed);
-        });
-    });
-}
-
-fn come_and_go(place: &Place, done: &AtomicBool) {
-    while !done.load(Ordering::Relaxed) {
-        for index in 0..GO {
-            File::create(place.at(&format!("go-{index}"))).unwrap();
-        }
-        for index in 0..GO {
-            fs::remove_file(place.at(&format!("go-{index}"))).unwrap();
+    let host = ext4();
+    for index in 0..STAY {
+        File::create(host.path().join(format!("stay-{index}"))).unwrap();
+    }
+    list_while_others_come_and_go(host.path());
+    // Passthrough is of no importance here, and the cache should not be either.
+    for cache in ["forever", "none"] {
+        let definition = load(host.path(), cache).volume().unwrap();
+        let mounted = Mounted::serve(definition, &options(Passthrough::On));
+        list_while_others_come_and_go(mounted.path());
+        let statistics = mounted.end();
+        for opcode in [Opcode::Readdir, Opcode::Readdirplus] {
+            assert!(statistics.count(opcode) > 0, "{statistics:?}");
         }
     }
+}
+
+fn list_while_others_come_and_go(directory: &Path) {
+    let go = |index| directory.join(format!("go-{index}"));
+    let come_and_go = || {
+        for index in 0..GO {
+            File::create(go(index)).unwrap();
+        }
+        for index in 0..GO {
+            fs::remove_file(go(index)).unwrap();
+        }
+    };
+    meanwhile(come_and_go, || {
+        // The kernel asks for attributes too at first, and goes on doing so if
+        // somebody looks at them.
+        for (room, look) in [(32768, false), (600, true)] {
+            let listed = names_in(File::open(directory).unwrap().as_fd(), room);
+            for name in listed.keys().filter(|_| look) {
+                // Some have gone.
+                _ = fs::symlink_metadata(directory.join(name));
+            }
+            for index in 0..STAY {
+                let name = OsString::from(format!("stay-{index}"));
+                assert_eq!(listed.get(&name), Some(&1), "{name:?}");
+            }
+        }
+    });
 }
 
 /// How often each name is listed, without the dots.
