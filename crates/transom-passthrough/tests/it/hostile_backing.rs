@@ -80,7 +80,7 @@ fn privileged_what_is_replaced_behind_is_read_whole_or_not_at_all() {
     }
 }
 
-const STEPS: usize = 1500;
+const STEPS: usize = 600;
 
 /// While a directory changes places with a link that leads out, nothing out
 /// there is seen, made, changed or removed.

@@ -23,6 +23,9 @@ use crate::PATIENCE;
 pub(crate) const WAYS: [Passthrough; 3] =
     [Passthrough::On, Passthrough::ReadOnly, Passthrough::Off];
 
+/// Few enough that larger tests come to where items are given back.
+const ITEMS_MAX: usize = 1000;
+
 /// A mounted volume, unmounted on drop.
 pub(crate) struct Mounted<V: Volume> {
     session: Option<Session<V>>,
@@ -47,6 +50,7 @@ pub(crate) fn options(passthrough: Passthrough) -> Options {
         read_only: false,
         attributes: MountAttrFlags::empty(),
         passthrough,
+        items_max: ITEMS_MAX,
         ..Options::default()
     }
 }

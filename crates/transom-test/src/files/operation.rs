@@ -98,12 +98,36 @@ pub enum Presence {
     MustExist,
 }
 
-/// Random operations, possible and impossible ones.
+/// Random operations, possible and impossible ones. Some files and directories
+/// are made first: without them too little would be possible.
 pub fn operations() -> impl Strategy<Value = Vec<Operation>> {
-    vec(
-        prop_oneof![5 => making(), 4 => moving(), 5 => changing(), 3 => looking()],
-        1..40,
+    let random = prop_oneof![5 => making(), 4 => moving(), 5 => changing(), 3 => looking()];
+    (
+        prop::sample::subsequence(first(), 4..=8),
+        vec(random, 1..40),
     )
+        .prop_map(|(first, random)| [first, random].concat())
+}
+
+fn first() -> Vec<Operation> {
+    let directory = |path: &[u8]| Operation::MakeDirectory {
+        path: OsStr::from_bytes(path).into(),
+        permissions: 0o755,
+    };
+    let file = |path: &[u8]| Operation::Create {
+        path: OsStr::from_bytes(path).into(),
+        permissions: 0o744,
+    };
+    vec![
+        directory(b"a"),
+        directory(b"B"),
+        directory(b"a/a"),
+        file(b"\xff c"),
+        file(b"a/B"),
+        file(b"a/\xff c"),
+        file(b"B/a"),
+        file(b"B/B"),
+    ]
 }
 
 fn making() -> impl Strategy<Value = Operation> {
