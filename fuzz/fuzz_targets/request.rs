@@ -47,13 +47,11 @@ fn check(data: &[u8]) {
 
 /// Whether names and data are what whoever holds a request relies on.
 fn within(data: &[u8], operation: &Operation<'_>) -> bool {
-    let is_name = |name: &OsStr| {
+    let is_label = |name: &OsStr| {
         let bytes = name.as_bytes();
-        !bytes.is_empty()
-            && !bytes.contains(&0)
-            && !bytes.contains(&b'/')
-            && bytes.len() < data.len()
+        !bytes.is_empty() && !bytes.contains(&0) && bytes.len() < data.len()
     };
+    let is_name = |name: &OsStr| is_label(name) && !name.as_bytes().contains(&b'/');
     match operation {
         Operation::Lookup { name }
         | Operation::Mknod { name, .. }
@@ -61,13 +59,12 @@ fn within(data: &[u8], operation: &Operation<'_>) -> bool {
         | Operation::Unlink { name }
         | Operation::Rmdir { name }
         | Operation::Link { name, .. }
-        | Operation::Getxattr { name, .. }
-        | Operation::Removexattr { name }
         | Operation::Create { name, .. } => is_name(name),
         Operation::Symlink { name, target } => is_name(name) && !target.as_bytes().contains(&0),
         Operation::Rename { name, new_name, .. } => is_name(name) && is_name(new_name),
+        Operation::Getxattr { name, .. } | Operation::Removexattr { name } => is_label(name),
         Operation::Setxattr { args, name, value } => {
-            is_name(name) && value.len() == args.size as usize
+            is_label(name) && value.len() == args.size as usize
         }
         Operation::Write { args, data } => data.len() == args.size as usize,
         Operation::Ioctl { args, data } => data.len() == args.in_size as usize,

@@ -186,9 +186,19 @@ impl HostFile {
     }
 
     /// `mode` is that of `fallocate(2)`.
-    pub(crate) fn allocate(&self, mode: u32, offset: u64, length: u64) -> io::Result<()> {
+    pub(crate) fn allocate(
+        &self,
+        mode: u32,
+        offset: u64,
+        length: u64,
+        drop_privileges: bool,
+    ) -> io::Result<()> {
+        let file = self.open()?;
+        if drop_privileges {
+            drop_set_id_bits(file)?;
+        }
         let mode = FallocateFlags::from_bits_retain(mode);
-        Ok(rustix::fs::fallocate(self.open()?, mode, offset, length)?)
+        Ok(rustix::fs::fallocate(file, mode, offset, length)?)
     }
 
     pub(crate) fn seek(&self, offset: u64, region: Region) -> io::Result<u64> {

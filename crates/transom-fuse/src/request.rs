@@ -29,8 +29,8 @@ pub struct Request<'a> {
 
 /// What a request asks, with its arguments.
 ///
-/// The structures are the kernel's; a borrowed name never holds NUL or `/`
-/// and is never empty.
+/// The structures are the kernel's; a borrowed name never holds NUL and is
+/// never empty, that of a directory entry never holds `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "names and fields are those of <linux/fuse.h>")]
 pub enum Operation<'a> {
@@ -284,17 +284,17 @@ impl<'a> Operation<'a> {
                 let args: abi::SetxattrIn = cursor.take()?;
                 Self::Setxattr {
                     args,
-                    name: cursor.name()?,
+                    name: cursor.label()?,
                     value: cursor.bytes(args.size)?,
                 }
             }
             Opcode::Getxattr => Self::Getxattr {
                 args: cursor.take()?,
-                name: cursor.name()?,
+                name: cursor.label()?,
             },
             Opcode::Listxattr => Self::Listxattr(cursor.take()?),
             Opcode::Removexattr => Self::Removexattr {
-                name: cursor.name()?,
+                name: cursor.label()?,
             },
             Opcode::Flush => Self::Flush(cursor.take()?),
             Opcode::Init => {
@@ -466,6 +466,12 @@ impl<'a> Cursor<'a> {
         Some(OsStr::from_bytes(string))
     }
 
+    /// The name of an extended attribute, which may contain `/`.
+    fn label(&mut self) -> Option<&'a OsStr> {
+        self.string().filter(|label| !label.is_empty())
+    }
+
+    /// The name of a directory entry.
     fn name(&mut self) -> Option<&'a OsStr> {
         self.string()
             .filter(|name| !name.is_empty() && !name.as_bytes().contains(&b'/'))
@@ -574,6 +580,18 @@ mod tests {
                 "{name:?}"
             );
         }
+    }
+
+    #[test]
+    fn attributes_may_have_slashes() {
+        let bytes = request(24, b"user.a/b\0");
+        assert_eq!(
+            Request::decode(&bytes).unwrap().operation,
+            Operation::Removexattr {
+                name: OsStr::new("user.a/b")
+            }
+        );
+        assert!(Request::decode(&request(24, b"\0")).is_err());
     }
 
     #[test]

@@ -134,7 +134,10 @@ impl<V: Volume> Server<V> {
     pub(super) fn allocate(&self, context: &Context<'_>, args: &abi::FallocateIn) -> Result {
         let file = self.file(args.fh)?;
         if let Some(host) = &file.host {
-            host.allocate(args.mode, args.offset, args.length)
+            // The request does not say that the caller has no right to keep
+            // them, as a write does.
+            let drop_privileges = self.identified(context).caller.uid != 0;
+            host.allocate(args.mode, args.offset, args.length, drop_privileges)
                 .map_err(host_error)?;
             return Ok(Answer::EMPTY);
         }
