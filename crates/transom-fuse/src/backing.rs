@@ -195,7 +195,7 @@ impl HostFile {
     ) -> io::Result<()> {
         let file = self.open()?;
         if drop_privileges {
-            drop_set_id_bits(file)?;
+            self.drop_set_id_bits()?;
         }
         let mode = FallocateFlags::from_bits_retain(mode);
         Ok(rustix::fs::fallocate(file, mode, offset, length)?)
