@@ -16,6 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{self, Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -82,8 +83,10 @@ pub(crate) enum Place {
 /// Has another process mount and serve. True if it did; if not, it has said
 /// why on standard error.
 pub(crate) fn in_background(request: &MountRequest) -> anyhow::Result<bool> {
-    let program = std::env::current_exe().context("cannot find this program")?;
-    let mut server = Command::new(program)
+    // By this name whatever we were called: a helper of mount(8) would take
+    // other arguments.
+    let mut server = Command::new("/proc/self/exe")
+        .arg0("transom")
         .args(arguments(&request.in_full()?))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
