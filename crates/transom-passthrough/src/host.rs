@@ -6,8 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags};
 use rustix::io::Errno as HostErrno;
+use rustix::process::{Resource, getrlimit};
 use transom_module::Timestamp;
 use transom_module::{Attributes, Errno, Error, InvalidName, ItemId, ItemKind, Name, Result};
+
+/// For how many descriptors there is room from the beginning, in half a
+/// megabyte.
+const DESCRIPTORS_FORESEEN: u64 = 1 << 16;
 
 /// Opens what `name` stands for in `directory`, whatever that is.
 ///
@@ -74,6 +79,20 @@ pub(crate) fn attributes(stat: &Statx, id: ItemId) -> Result<Attributes> {
         changed: time(stat.stx_ctime),
         created: knows_creation.then(|| time(stat.stx_btime)),
     })
+}
+
+/// Makes this process's table of descriptors as large as it will ever be, for
+/// every item is going to take one.
+///
+/// A table that grows while several threads use it waits each time until none
+/// of them looks at the old one (RCU), some ten milliseconds, and with it the
+/// look-up that needed the descriptor: for the first ten thousand items that is
+/// a third of their time. It never shrinks.
+pub(crate) fn make_room_for_descriptors(any: impl AsFd) {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let last = limit.min(DESCRIPTORS_FORESEEN).saturating_sub(1);
+    // Closed at once; and if it is refused, the table grows as it has to.
+    let _ = rustix::io::fcntl_dupfd_cloexec(any, last as i32);
 }
 
 /// What the caller is told when the host refuses something. Most refusals are

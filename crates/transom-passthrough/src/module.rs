@@ -5,6 +5,7 @@ use transom_module::{
 };
 
 use crate::Source;
+use crate::host::make_room_for_descriptors;
 
 /// How long names and attributes are cached that nobody said more about: what
 /// other programs change below is seen after a second.
@@ -54,6 +55,7 @@ impl Module for PassthroughModule {
             let kind = resource.kind();
             return Err(invalid(format!("`{path}` is a {kind}, not a directory")));
         }
+        make_room_for_descriptors(&resource);
         Source::clone_of(&resource, options.read_only, lifetime)
     }
 }

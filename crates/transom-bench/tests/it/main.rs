@@ -1,5 +1,6 @@
 //! The program as its users run it.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -56,4 +57,67 @@ fn privileged_times_are_compared_with_native() {
         .iter()
         .sum();
     assert!((min(template, "total") - parts).abs() < 1e-6, "one round");
+}
+
+/// A hundredth of the workload; the program itself checks that every arm saw
+/// and made the same.
+#[test]
+fn privileged_the_passthrough_module_is_measured_beside_its_peers() {
+    transom_test::privileged!("mount");
+    let transom = Path::new(env!("CARGO_BIN_EXE_transom-bench")).with_file_name("transom");
+    if !transom.is_file() {
+        transom_test::skip!(
+            "there is no {}: build the whole workspace",
+            transom.display()
+        );
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_transom-bench"))
+        .args(["--suite", "passthrough", "--only", "read-sequential,create"])
+        .args([
+            "--smaller",
+            "100",
+            "--rounds",
+            "1",
+            "--json",
+            "--arm",
+            "transom",
+        ])
+        .args([
+            "--arm",
+            "passthrough_hp",
+            "--passthrough-hp",
+            "/nonexistent",
+        ])
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let missing = report["missing"][0].as_str().unwrap();
+    assert!(missing.contains("--passthrough-hp PATH"), "{missing}");
+
+    let [reading, creating] = [0, 1].map(|index| &report["workloads"][index]["arms"]);
+    let requests = |arms: &Value, name| {
+        let requests = &arm(arms.as_array().unwrap(), name)["requests"];
+        requests["by_opcode"].as_str().unwrap().to_owned()
+    };
+    let by_kernel = requests(reading, "transom");
+    assert!(by_kernel.contains("OPEN 1"), "{by_kernel}");
+    assert!(!by_kernel.contains("READ"), "{by_kernel}");
+    let served = requests(reading, "transom, passthrough=off");
+    assert!(served.contains("READ"), "{served}");
+    let created = requests(creating, "transom");
+    assert!(created.contains("CREATE 100"), "{created}");
+}
+
+#[test]
+fn privileged_an_unknown_part_gets_the_list() {
+    transom_test::privileged!("have a mount namespace");
+    let output = Command::new(env!("CARGO_BIN_EXE_transom-bench"))
+        .args(["--suite", "passthrough", "--only", "seed"])
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(complaint.contains("git-status"), "{complaint}");
 }
