@@ -31,40 +31,48 @@ impl View {
     /// changed in place, deleted, or refused at an open. A file that was
     /// replaced while its pinned version went on being served is none of them;
     /// nor is a file that nobody opened, whatever became of it. Nothing with
-    /// [`OnChange::Ignore`].
+    /// [`OnChange::Ignore`]. Ordered by path.
     #[must_use]
     pub fn verify(&self) -> Vec<ChangedInput> {
         let mut versions = Vec::new();
         let state = read(&self.state);
         for (node, pinned) in state.live() {
             match pinned {
-                Pinned::File(version) => versions.push((state.tree.path(node), version.clone())),
+                Pinned::File(version) if is_watched(version) => {
+                    versions.push((state.tree.path(node), version.clone()));
+                }
                 Pinned::Whole(directory) => collect_found(directory, &mut versions),
-                Pinned::Directory { .. } | Pinned::Symlink(_) => {}
+                Pinned::File(_) | Pinned::Directory { .. } | Pinned::Symlink(_) => {}
             }
         }
         drop(state);
-        versions
-            .retain(|(_, version)| version.was_opened() && version.on_change() != OnChange::Ignore);
-        versions.sort_by(|(one, _), (other, _)| one.cmp(other));
         let changed = in_ranges(versions.len(), |range| {
             versions[range]
                 .iter()
                 .filter_map(|(path, version)| changed_input(path, version))
                 .collect::<Vec<_>>()
         });
-        changed.concat()
+        let mut changed = changed.concat();
+        changed.sort_by(|one, other| one.path.cmp(&other.path));
+        changed
     }
 }
 
 fn collect_found(directory: &WholeDirectory, versions: &mut Vec<(ViewPath, Arc<Version>)>) {
     for (name, child) in directory.all_pinned() {
         match child {
-            Child::File(version) => versions.push((directory.path.join(&name), version)),
+            Child::File(version) if is_watched(&version) => {
+                versions.push((directory.path.join(&name), version));
+            }
             Child::Directory(below) => collect_found(&below, versions),
-            Child::Symlink(_) => {}
+            Child::File(_) | Child::Symlink(_) => {}
         }
     }
+}
+
+/// Whether it matters what became of it.
+fn is_watched(version: &Version) -> bool {
+    version.was_opened() && version.on_change() != OnChange::Ignore
 }
 
 fn changed_input(path: &ViewPath, version: &Version) -> Option<ChangedInput> {

@@ -108,6 +108,24 @@ fn what_was_given_to_a_mount_is_reported_whenever_it_changed() {
 }
 
 #[test]
+fn changes_are_reported_in_order_of_their_names() {
+    let fixture = Fixture::new();
+    let names = ["c", "a", "b"];
+    let sources = names.map(|name| fixture.write(name, "old"));
+    let declared = std::iter::zip(names, &sources).map(|(name, source)| file(name, source));
+    let view = fixture.view(declared.collect());
+    let mut client = fixture.client(&view);
+    for name in names {
+        client.read(name).unwrap();
+        fixture.write(name, "changed");
+    }
+    assert_eq!(
+        changed(&view),
+        ["a", "b", "c"].map(|name| (name.to_owned(), "changed"))
+    );
+}
+
+#[test]
 fn the_policy_decides_what_a_changed_file_shows() {
     for (on_change, is_reported) in [(OnChange::Report, true), (OnChange::Ignore, false)] {
         for fixture in [Fixture::new(), Fixture::without_descriptors()] {
