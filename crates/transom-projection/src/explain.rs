@@ -11,7 +11,7 @@ use serde::Serialize;
 use transom_module::{ItemKind, Name};
 
 use crate::edit_distance::edit_distance;
-use crate::host::{HostDirectory, HostFile};
+use crate::host::{DirectoryDescriptor, HostDirectory, HostFile};
 use crate::sync::read;
 use crate::tree::{Kind, NodeId, Outcome, SYMLINKS_FOLLOWED_MAX};
 use crate::version::VersionState;
@@ -387,7 +387,7 @@ fn look_below(directory: &WholeDirectory, below: &[OsString]) -> Below {
 }
 
 fn look_on_host(directory: &HostDirectory, below: &[OsString]) -> io::Result<Below> {
-    let mut descriptor = directory.descriptor.try_clone()?;
+    let mut descriptor = directory.descriptor()?;
     let mut found = "a directory";
     for (depth, name) in below.iter().enumerate() {
         let file = HostFile::open_in(&descriptor, name)?;
@@ -401,7 +401,7 @@ fn look_on_host(directory: &HostDirectory, below: &[OsString]) -> io::Result<Bel
             Some(ItemKind::Directory) => found = "a directory",
             _ => return Ok(Below::Missing),
         }
-        descriptor = file.descriptor;
+        descriptor = DirectoryDescriptor::Reopened(file.descriptor);
     }
     Ok(Below::Found(found, None))
 }

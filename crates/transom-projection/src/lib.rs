@@ -20,6 +20,7 @@
 
 mod attributes;
 mod declaration;
+mod descriptors;
 mod edit_distance;
 mod errors;
 mod explain;
@@ -45,7 +46,7 @@ mod whole;
 pub use declaration::{Declaration, Mapping, Origin};
 pub use errors::{ERRORS_SHOWN_MAX, Errors};
 pub use explain::{Absence, Answer, Explanation, PinnedVersion};
-pub use host::HostRoot;
+pub use host::{DirectoryDescriptor, HostDirectory, HostRoot};
 pub use manifest::{Manifest, ManifestError};
 pub use pin::{NAMES_PINNED_MAX, PinError, PinProblem};
 pub use projection::{Projection, ProjectionOptions};

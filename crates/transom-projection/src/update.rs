@@ -35,7 +35,7 @@ use std::sync::MutexGuard;
 use transom_module::{Invalidation, ItemId, ItemKind};
 
 use crate::errors::Collected;
-use crate::host::HostFile;
+use crate::host::HeldFile;
 use crate::pin::{Expected, Pinner, open_source};
 use crate::sync::{lock, write};
 use crate::tree::{EditError, Kind, Log, NodeId};
@@ -104,7 +104,7 @@ pub enum UpdateError {
 #[derive(Debug)]
 pub struct Update<'v> {
     view: &'v View,
-    changes: Vec<(Change, Option<HostFile>)>,
+    changes: Vec<(Change, Option<HeldFile>)>,
     names: Vec<Invalidation>,
     _turn: MutexGuard<'v, ()>,
 }
@@ -185,7 +185,7 @@ impl Drop for Update<'_> {
 fn open_sources(
     pinner: &Pinner,
     changes: &[Change],
-) -> Result<Vec<Option<HostFile>>, Errors<PinError>> {
+) -> Result<Vec<Option<HeldFile>>, Errors<PinError>> {
     let mut errors = Collected::default();
     let mut opened = Vec::with_capacity(changes.len());
     for change in changes {
@@ -193,7 +193,7 @@ fn open_sources(
             opened.push(None);
             continue;
         };
-        match open_source(&pinner.shared.host, source, expected) {
+        match open_source(&pinner.shared, source, expected) {
             Ok(file) => opened.push(Some(file)),
             Err(problem) => errors.push(PinError {
                 name: change.name().clone(),
@@ -248,7 +248,7 @@ impl Tree {
     fn apply(
         &mut self,
         change: &Change,
-        file: Option<&HostFile>,
+        file: Option<&HeldFile>,
         epoch: NonZeroU32,
         log: &mut Log,
     ) -> Result<Option<NodeId>, UpdateError> {
@@ -284,7 +284,7 @@ impl Tree {
 }
 
 impl Kind {
-    fn is_served_by(&self, file: &HostFile) -> bool {
+    fn is_served_by(&self, file: &HeldFile) -> bool {
         match file.stamp.kind() {
             Some(ItemKind::File) => matches!(self, Self::File { .. }),
             Some(ItemKind::Directory) => matches!(self, Self::WholeDirectory { .. }),
@@ -314,7 +314,7 @@ impl State {
     /// host file now. On error, part of it is done and in the log.
     fn edit(
         &mut self,
-        changes: &[(Change, Option<HostFile>)],
+        changes: &[(Change, Option<HeldFile>)],
         log: &mut Log,
     ) -> Result<Vec<Option<NodeId>>, UpdateError> {
         let epoch = self.next_epoch();
@@ -329,7 +329,7 @@ impl State {
     }
 
     /// Makes the items of the nodes that are other items now.
-    fn pin_edited(&mut self, pinner: &Pinner, log: &Log, mut files: HashMap<NodeId, HostFile>) {
+    fn pin_edited(&mut self, pinner: &Pinner, log: &Log, mut files: HashMap<NodeId, HeldFile>) {
         // Parents come before children, so a new parent's number is known.
         let mut renewed: Vec<_> = log.renewed().collect();
         renewed.sort();

@@ -73,7 +73,7 @@ impl Volume for Projection {
             Inner::Whole { view, directory } => directory
                 .find(name, &view.pinner)
                 .map_err(|error| {
-                    let path = directory.host.path.join(name);
+                    let path = directory.host.path().join(name);
                     Error::from_host(error, format!("cannot look at `{}`", path.display()))
                 })?
                 .map(|child| Inner::of_child(view, child)),
@@ -260,7 +260,7 @@ impl Projection {
                 })
             })
             .map_err(|error| {
-                let path = directory.host.path.display();
+                let path = directory.host.path().display();
                 Error::from_host(error, format!("cannot list `{path}`"))
             })
     }

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{CWD, Mode};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use transom_projection::{View, WalkEntry};
 use transom_sys::mount::{self, Change, Reach};
@@ -20,7 +21,12 @@ pub fn compose(view: &View) -> Result<Template> {
     view.walk(|path, entry| match entry {
         WalkEntry::Directory => skeleton.directory(path),
         WalkEntry::Symlink { target } => skeleton.symlink(path, target),
-        WalkEntry::WholeDirectory { descriptor, .. } => skeleton.host_directory(path, descriptor),
+        WalkEntry::WholeDirectory(directory) => {
+            let descriptor = directory.descriptor().map_err(|error| {
+                mounting(path)(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            })?;
+            skeleton.host_directory(path, descriptor)
+        }
         WalkEntry::File(version) => {
             let source = version.open_to_mount()?;
             let permissions = u32::from(version.permissions());

@@ -306,7 +306,7 @@ fn walking_visits_what_is_there_in_order() {
         let what = match entry {
             WalkEntry::Directory => "directory".to_owned(),
             WalkEntry::File(version) => version.host_path().display().to_string(),
-            WalkEntry::WholeDirectory { host_path, .. } => host_path.display().to_string(),
+            WalkEntry::WholeDirectory(directory) => directory.path().display().to_string(),
             WalkEntry::Symlink { target } => target.display().to_string(),
         };
         seen.push((path.to_string(), what));

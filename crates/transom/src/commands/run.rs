@@ -410,8 +410,8 @@ fn print_view(view: &View, choice: &Choice) -> anyhow::Result<()> {
             WalkEntry::File(version) => {
                 anstream::println!("{path} = {}", version.host_path().display());
             }
-            WalkEntry::WholeDirectory { host_path, .. } => {
-                anstream::println!("{path}/ = {}/ (whole)", host_path.display());
+            WalkEntry::WholeDirectory(directory) => {
+                anstream::println!("{path}/ = {}/ (whole)", directory.path().display());
             }
             WalkEntry::Symlink { target } => anstream::println!("{path} -> {}", target.display()),
         }
