@@ -38,7 +38,7 @@ mod skeleton;
 mod stdio;
 mod walk;
 
-pub use action::{Action, Base, Network, Output, OutputKind, TERMINATION_GRACE, Tmp};
+pub use action::{Action, Base, Network, Output, OutputKind, TERMINATION_GRACE, Tmp, Writable};
 pub use compose::{compose, host_tree};
 pub use error::{Error, Result};
 pub use graft::COPIED_FILE_BYTES_MAX;

@@ -14,7 +14,7 @@ use transom_projection::manifest::{
     self, ActionSection, Document, Environment, Inherit, NamedPath, RootBase, Separator, TmpKind,
 };
 use transom_projection::{Declaration, Manifest, Mapping, Origin, ViewPath};
-use transom_sandbox::{Action, Base, Network, Output, OutputKind, Tmp};
+use transom_sandbox::{Action, Base, Network, Output, OutputKind, Tmp, Writable};
 
 use crate::commands::run::{
     ActionArguments, InputArguments, OutputArguments, Root, RunArguments, TmpChoice,
@@ -81,10 +81,14 @@ impl Declared {
         action.writable = section
             .writable
             .into_iter()
-            .map(|directory| directory.name)
+            .map(|directory| Writable {
+                path: directory.name,
+                origin: directory.origin,
+            })
             .collect();
         action.outputs = section.outputs.into_iter().map(output).collect();
         flags.add_outputs(&arguments.outputs, &mut action)?;
+        action.replace = arguments.outputs.replace;
         check_nothing_is_hidden(&inputs, &action)?;
         Ok(Self { inputs, action })
     }
@@ -115,10 +119,14 @@ fn check_nothing_is_hidden(inputs: &[Declaration], action: &Action) -> anyhow::R
                 bail!("{}: `{}` {why}", input.origin, input.name);
             }
         }
-        let outputs = action.outputs.iter().map(|output| &output.path);
-        let writable = action.writable.iter().filter(|name| **name != directory);
-        if let Some(name) = outputs.chain(writable).find(is_hidden) {
-            bail!("`{name}`, which the action is to write, {why}");
+        let outputs = action.outputs.iter();
+        let outputs = outputs.map(|output| (&output.path, &output.origin));
+        let writable = action.writable.iter();
+        let writable = writable.map(|writable| (&writable.path, &writable.origin));
+        for (name, origin) in outputs.chain(writable.filter(|(name, _)| **name != directory)) {
+            if is_hidden(&name) {
+                bail!("{origin}: `{name}`, which the action is to write, {why}");
+            }
         }
     }
     Ok(())
@@ -181,10 +189,7 @@ impl Flags<'_> {
             inputs.push(Declaration {
                 name,
                 mapping,
-                origin: Origin {
-                    source: flag.into(),
-                    line: None,
-                },
+                origin: given_by(flag),
             });
         };
         for value in &flags.ro {
@@ -257,10 +262,14 @@ impl Flags<'_> {
                 kind,
                 optional: false,
                 destination: host,
+                origin: given_by(flag),
             });
         }
         for value in &flags.writable {
-            action.writable.push(self.name("--writable", value)?);
+            action.writable.push(Writable {
+                path: self.name("--writable", value)?,
+                origin: given_by("--writable"),
+            });
         }
         Ok(())
     }
@@ -282,6 +291,13 @@ impl Flags<'_> {
             bytes,
             base: self.here,
         }
+    }
+}
+
+fn given_by(flag: &str) -> Origin {
+    Origin {
+        source: flag.into(),
+        line: None,
     }
 }
 
@@ -414,6 +430,7 @@ fn output(output: manifest::Output) -> Output {
         },
         optional: output.optional,
         destination: output.destination,
+        origin: output.origin,
     }
 }
 

@@ -9,6 +9,7 @@ mod control;
 mod declared;
 mod engine;
 mod exit;
+mod kept;
 mod progress;
 mod signals;
 mod summary;

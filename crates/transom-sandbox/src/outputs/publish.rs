@@ -3,33 +3,42 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 use transom_sys::unlink;
 
-use crate::error::{Result, host};
+use super::destination::Destination;
+use super::problem::{self, Problem};
+use super::{Unacceptable, mark};
+use crate::error::{Error, Result, host};
 use crate::{Output, OutputKind, scratch, walk};
 
-/// Publishes all of `outputs`, which exist below `root`.
-pub(super) fn all(root: BorrowedFd<'_>, outputs: &[&Output]) -> Result<()> {
+/// Publishes all of `outputs`, which exist below `root`. With `replace`,
+/// directories that no action has made are replaced too.
+pub(super) fn all(
+    root: BorrowedFd<'_>,
+    outputs: &[(&Output, &Destination)],
+    replace: bool,
+) -> Result<()> {
     let staged: Vec<Staged<'_>> = outputs
         .iter()
-        .map(|output| Staged::new(root, output))
+        .map(|(output, destination)| Staged::new(root, output, destination))
         .collect::<Result<_>>()?;
     let mut done = Vec::with_capacity(staged.len());
-    for output in &staged {
-        match output.publish() {
-            Ok(how) => done.push((output, how)),
-            Err(error) => {
-                for (output, how) in done.iter().rev() {
-                    output.undo(how);
-                }
-                let destination = output.output.destination.display();
-                return Err(host("cannot publish", destination)(error));
-            }
+    let published = staged
+        .iter()
+        .try_for_each(|output| {
+            let how = output.publish(replace)?;
+            done.push((output, how));
+            Ok(())
+        })
+        .and_then(|()| staged.iter().try_for_each(Staged::check_in_place));
+    if let Err(error) = published {
+        for (output, how) in done.iter().rev() {
+            output.undo(how);
         }
+        return Err(error);
     }
     for (output, how) in &done {
         output.remove_old(how);
@@ -40,6 +49,7 @@ pub(super) fn all(root: BorrowedFd<'_>, outputs: &[&Output]) -> Result<()> {
 /// An output one rename away from its destination.
 struct Staged<'a> {
     output: &'a Output,
+    destination: &'a Destination,
     from: OwnedFd,
     from_name: CString,
     to: OwnedFd,
@@ -61,22 +71,21 @@ enum How {
 }
 
 impl<'a> Staged<'a> {
-    fn new(root: BorrowedFd<'_>, output: &'a Output) -> Result<Self> {
-        let destination = &output.destination;
-        let fail = |verb| host(verb, destination.display());
-        let (parent, name) = match (destination.parent(), destination.file_name()) {
-            (Some(parent), Some(name)) if parent.as_os_str().is_empty() => (Path::new("."), name),
-            (Some(parent), Some(name)) => (parent, name),
-            _ => return Err(fail("cannot publish to")(Errno::INVAL)),
-        };
-        std::fs::create_dir_all(parent).map_err(|error| {
+    fn new(root: BorrowedFd<'_>, output: &'a Output, destination: &'a Destination) -> Result<Self> {
+        let fail = |verb| host(verb, problem::Named::from(output));
+        let directory = &destination.directory.path;
+        std::fs::create_dir_all(directory).map_err(|error| {
             fail("cannot make the directory of")(Errno::from_io_error(&error).unwrap_or(Errno::IO))
         })?;
-        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let to = rustix::fs::openat(CWD, parent, directory, Mode::empty())
-            .map_err(fail("cannot open the directory of"))?;
-        let to_name =
-            CString::new(name.as_bytes()).map_err(|_| fail("cannot publish to")(Errno::INVAL))?;
+        let to = walk::resolve(
+            CWD,
+            directory.as_os_str(),
+            OFlags::PATH | OFlags::DIRECTORY,
+            ResolveFlags::NO_SYMLINKS,
+        )
+        .map_err(fail("cannot open the directory of"))?;
+        let to_name = CString::new(destination.name.as_bytes())
+            .map_err(|_| fail("cannot publish to")(Errno::INVAL))?;
 
         let in_scratch = |error| host("cannot find in scratch", &output.path)(error);
         let from = walk::open_directory(root, &output.path.parent().unwrap_or_default())
@@ -85,14 +94,17 @@ impl<'a> Staged<'a> {
         let from_name = CString::new(from_name.as_bytes()).map_err(|_| in_scratch(Errno::INVAL))?;
 
         if is_one_volume(&from, &to).map_err(fail("cannot examine the directory of"))? {
-            return Ok(Self {
+            let staged = Self {
                 output,
+                destination,
                 from,
                 from_name,
                 to,
                 to_name,
                 is_copy: false,
-            });
+            };
+            staged.mark();
+            return Ok(staged);
         }
         let beside = |to: &OwnedFd| {
             to.try_clone()
@@ -100,6 +112,7 @@ impl<'a> Staged<'a> {
         };
         let staged = Self {
             output,
+            destination,
             from: beside(&to)?,
             from_name: scratch::unique_name(".transom-"),
             to,
@@ -113,10 +126,38 @@ impl<'a> Staged<'a> {
             &staged.from_name,
         )
         .map_err(fail("cannot copy to"))?;
+        staged.mark();
         Ok(staged)
     }
 
-    fn publish(&self) -> rustix::io::Result<How> {
+    /// Lets the next run know that this one made the directory.
+    fn mark(&self) {
+        if self.output.kind == OutputKind::Directory {
+            let marked = walk::open_subdirectory(&self.from, &self.from_name)
+                .and_then(|directory| mark::set(directory.as_fd()));
+            self.warn("cannot mark as an output", marked);
+        }
+    }
+
+    fn publish(&self, replace: bool) -> Result<How> {
+        let fail = host("cannot publish", problem::Named::from(self.output));
+        let how = match self.rename_into_place() {
+            Ok(how) => how,
+            Err(error) => return Err(fail(error)),
+        };
+        let old = match &how {
+            How::New | How::Replaced => return Ok(how),
+            How::Exchanged => self.check_replaceable(&self.from, &self.from_name, replace),
+            How::SetAside(aside) => self.check_replaceable(&self.to, aside, replace),
+        };
+        if let Err(problem) = old {
+            self.undo(&how);
+            return Err(unacceptable(problem));
+        }
+        Ok(how)
+    }
+
+    fn rename_into_place(&self) -> rustix::io::Result<How> {
         match self.rename(RenameFlags::NOREPLACE) {
             Ok(()) => return Ok(How::New),
             Err(Errno::EXIST) => {}
@@ -127,6 +168,51 @@ impl<'a> Staged<'a> {
             Ok(()) => Ok(How::Exchanged),
             Err(Errno::INVAL) => self.publish_without_exchange(),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Looks at what was at the destination, now that it is called `name` in
+    /// `directory`.
+    fn check_replaceable(
+        &self,
+        directory: &OwnedFd,
+        name: &CStr,
+        replace: bool,
+    ) -> std::result::Result<(), Problem> {
+        let output = || problem::Named::from(self.output);
+        let unreadable = |source: Errno| Problem::NoDestination {
+            output: output(),
+            why: source.to_string(),
+        };
+        let stat = walk::stat(directory, name).map_err(unreadable)?;
+        let found = walk::kind_of(&stat);
+        if (found == FileType::Directory) != (self.output.kind == OutputKind::Directory) {
+            return Err(Problem::DestinationKind {
+                output: output(),
+                found: walk::noun(found),
+            });
+        }
+        let replaceable = replace
+            || found != FileType::Directory
+            || walk::open_subdirectory(directory, name)
+                .and_then(mark::is_replaceable)
+                .map_err(unreadable)?;
+        if replaceable {
+            return Ok(());
+        }
+        Err(Problem::ForeignDirectory { output: output() })
+    }
+
+    /// Makes sure that the output is where it was declared to go: the directory
+    /// that it was moved into may have been moved itself.
+    fn check_in_place(&self) -> Result<()> {
+        let by_path = rustix::fs::lstat(self.destination.path());
+        let by_directory = rustix::fs::statat(&self.to, &*self.to_name, AtFlags::SYMLINK_NOFOLLOW);
+        match (by_path, by_directory) {
+            (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino) => Ok(()),
+            _ => Err(unacceptable(Problem::Disturbed {
+                output: self.output.into(),
+            })),
         }
     }
 
@@ -212,6 +298,11 @@ impl Drop for Staged<'_> {
             );
         }
     }
+}
+
+fn unacceptable(problem: Problem) -> Error {
+    let problems = vec![problem];
+    Unacceptable { problems }.into()
 }
 
 /// Whether a rename can go from one directory to the other: one mount, and one

@@ -8,8 +8,9 @@ use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 use tempfile::TempDir;
+use transom_projection::Origin;
 use transom_sandbox::outputs::{self, Collected, UNDECLARED_NAMED_MAX};
-use transom_sandbox::{Action, Output, OutputKind, Scratch};
+use transom_sandbox::{Action, Output, OutputKind, Scratch, Writable};
 use transom_test::{Tmpfs, privileged, temp_dir};
 
 use crate::views::{name, shell};
@@ -37,6 +38,7 @@ impl Run {
             kind,
             optional: false,
             destination: self.host.path().join(destination),
+            origin: declared_here(),
         });
     }
 
@@ -72,6 +74,13 @@ impl Run {
             .collect();
         names.sort();
         names
+    }
+}
+
+fn declared_here() -> Origin {
+    Origin {
+        source: "--out".into(),
+        line: None,
     }
 }
 
@@ -111,6 +120,7 @@ fn old_outputs_are_replaced() {
     fs::write(run.host("a"), "old").unwrap();
     fs::create_dir(run.host("d")).unwrap();
     fs::write(run.host("d/old"), "old").unwrap();
+    run.action.replace = true;
     let still_open = File::open(run.host("a")).unwrap();
     run.write("a", "new");
     run.write("d/new", "new");
@@ -195,7 +205,7 @@ fn outputs_are_what_they_were_declared_to_be() {
              the declared output `file` should be a directory, but the action made a file\n\
              the declared output `fifo` should be a file, but the action made a FIFO\n\
              the declared output `link` should be a file, but the action made a symbolic link\n\
-             the destination `{}` of the output `fine` is a directory; remove it first",
+             --out: the destination `{}` of the output `fine` is a directory; remove it first",
             destination.display()
         )
     );
@@ -266,7 +276,10 @@ fn undeclared_writes_are_reported() {
     let mut run = Run::new();
     run.expect(RegularFile, "out/obj/a.o", "a.o");
     run.expect(Directory, "tree", "tree");
-    run.action.writable.push(name("cache"));
+    run.action.writable.push(Writable {
+        path: name("cache"),
+        origin: declared_here(),
+    });
     run.write("out/obj/a.o", "");
     for path in [
         "tree/any/thing",
@@ -318,6 +331,7 @@ fn all_outputs_are_published_or_none() {
     fs::write(run.host("a"), "old").unwrap();
     fs::create_dir_all(run.host("d")).unwrap();
     fs::write(run.host("d/x"), "old").unwrap();
+    run.action.replace = true;
     // The last destination is taken by a name that no rename can replace: a
     // path that goes through a file.
     fs::write(run.host("mounted"), "").unwrap();
@@ -346,6 +360,7 @@ fn privileged_what_was_published_is_taken_back_if_a_later_step_fails() {
     fs::write(run.host("a"), "old").unwrap();
     fs::create_dir_all(run.host("d")).unwrap();
     fs::write(run.host("d/x"), "old").unwrap();
+    run.action.replace = true;
     let error = run.collect().unwrap_err();
     assert!(error.contains("cannot publish"), "{error}");
     assert_eq!(
@@ -373,9 +388,66 @@ fn two_outputs_cannot_have_one_destination() {
     assert_eq!(
         run.collect().unwrap_err(),
         format!(
-            "the outputs `a` and `b` have the same destination `{}`",
+            "--out: the outputs `a` and `b` have the same destination `{}`; choose another one",
             destination.display()
         )
+    );
+}
+
+#[test]
+fn one_output_cannot_be_published_into_another() {
+    let mut run = Run::new();
+    run.action.replace = true;
+    run.expect(Directory, "d", "xx");
+    run.expect(RegularFile, "p/y", "xx/y");
+    run.write("d/f", "");
+    run.write("p/y", "");
+    let inner = run.host("xx/y");
+    assert_eq!(
+        run.collect().unwrap_err(),
+        format!(
+            "--out: the destination `{}` of the output `p/y` lies in `{}`, which the output `d` \
+             (--out) replaces as a whole; choose another one",
+            inner.display(),
+            run.host("xx").display()
+        )
+    );
+    assert!(run.names().is_empty());
+}
+
+#[test]
+fn published_directories_can_be_replaced_and_no_others() {
+    let published = || {
+        let mut run = Run::new();
+        run.expect(Directory, "d", "d");
+        run.write("d/new", "new");
+        run
+    };
+    let mut run = published();
+    fs::create_dir(run.host("d")).unwrap();
+    run.collect().unwrap();
+    // One that its owner cannot write is marked all the same.
+    run.action.replace = false;
+    run.write("d/newer", "newer");
+    fs::set_permissions(run.inside("d"), PermissionsExt::from_mode(0o555)).unwrap();
+    run.collect().unwrap();
+    assert_eq!(run.read("d/newer"), "newer");
+    assert!(!run.host("d/new").exists());
+    run.write("d/newest", "newest");
+    run.collect().unwrap();
+    assert_eq!(run.read("d/newest"), "newest");
+
+    let run = published();
+    fs::create_dir(run.host("d")).unwrap();
+    fs::write(run.host("d/precious"), "precious").unwrap();
+    let error = run.collect().unwrap_err();
+    assert!(
+        error.contains("is a directory that no action has made"),
+        "{error}"
+    );
+    assert_eq!(
+        (run.read("d/precious"), run.names()),
+        ("precious".into(), vec!["d".into()])
     );
 }
 
@@ -411,6 +483,7 @@ fn outputs_cross_volumes() {
     fs::set_permissions(run.inside("tree/sub"), PermissionsExt::from_mode(0o700)).unwrap();
     fs::create_dir(elsewhere.path().join("tree")).unwrap();
     fs::write(elsewhere.path().join("tree/old"), "").unwrap();
+    run.action.replace = true;
 
     run.collect().unwrap();
     let at = |path: &str| elsewhere.path().join(path);

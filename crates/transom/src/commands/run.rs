@@ -14,16 +14,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use transom_control::Listener;
 use transom_projection::{
-    Answer, ChangedInput, HostRoot, OnChange, Origin, OwnerMap, Projection, ProjectionOptions,
-    Tree, View, ViewOptions, ViewPath, WalkEntry,
+    Answer, ChangedInput, HostRoot, OnChange, OwnerMap, Projection, ProjectionOptions, Tree, View,
+    ViewOptions, WalkEntry,
 };
+use transom_sandbox::layout::{self, MountPoint};
 use transom_sandbox::outputs;
 use transom_sandbox::privilege::{self, Privilege};
-use transom_sandbox::{Action, Exit, Finished, PassedFile, Sandbox, Scratch, Stdio, Tmp, layout};
+use transom_sandbox::{Action, Exit, Finished, PassedFile, Sandbox, Scratch, Stdio, Tmp};
 
 pub(crate) use arguments::{
     ActionArguments, EngineChoice, InputArguments, OutputArguments, ReportArguments, Root,
@@ -36,7 +37,7 @@ use crate::engine::{self, Choice, Engine, Served, Wishes};
 use crate::progress::Progress;
 use crate::signals::{self, HeldSignals};
 use crate::summary::{Summary, Times};
-use crate::{exit, trace_files};
+use crate::{exit, kept, trace_files};
 
 /// Names the descriptor of the control connection to the command.
 const CONTROL_FD_VARIABLE: &str = "TRANSOM_CONTROL_FD";
@@ -61,21 +62,18 @@ enum End {
 
 fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
     let began = Instant::now();
-    let Declared { inputs, mut action } = Declared::from_arguments(arguments)?;
-    outputs::check(&action)?;
+    let declared = Declared::from_arguments(arguments)?;
+    kept::check_outputs(arguments, &declared)?;
+    let Declared { inputs, mut action } = declared;
     let held_signals = HeldSignals::hold()?;
     let privilege = obtain_privilege()?;
     // The action gets the limit we were given, not the one we need.
     action.open_files_limit = raise_descriptor_limit();
 
     let mut tree = Tree::build(inputs)?;
-    let needed = Origin {
-        source: "the action".into(),
-        line: None,
-    };
-    for directory in layout::mount_points(&action) {
-        if !is_on_the_host(&tree, &directory) {
-            tree.require_directory(&directory, &needed)?;
+    for needed in layout::mount_points(&action) {
+        if !is_on_the_host(&tree, &needed)? {
+            tree.require_directory(&needed.path, &needed.origin)?;
         }
     }
     let choice = engine::choose(Wishes {
@@ -188,11 +186,25 @@ fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
 
 /// Whether a directory that is declared as a whole answers this name: then the
 /// host's directories are what there is, and none can be made.
-fn is_on_the_host(tree: &Tree, directory: &ViewPath) -> bool {
-    matches!(
-        tree.explain(directory).answer,
-        Answer::WholeDirectory { .. } | Answer::InsideWholeDirectory { .. }
-    )
+fn is_on_the_host(tree: &Tree, needed: &MountPoint) -> anyhow::Result<bool> {
+    let host_path = match tree.explain(&needed.path).answer {
+        Answer::WholeDirectory { .. } => return Ok(true),
+        Answer::InsideWholeDirectory { host_path, .. } => host_path,
+        _ => return Ok(false),
+    };
+    if !host_path.is_dir() {
+        let MountPoint {
+            path,
+            purpose,
+            origin,
+        } = needed;
+        bail!(
+            "{origin}: `{path}` is needed for {purpose}, in a directory that is declared as a \
+             whole, and {} is no directory of the host; make it: mkdir -p {0}",
+            host_path.display()
+        );
+    }
+    Ok(true)
 }
 
 /// Makes sure that this process may make mounts.
