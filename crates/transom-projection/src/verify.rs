@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::parallel::in_ranges;
+use crate::stamp::Seconds;
 use crate::sync::read;
 use crate::version::VersionState;
 use crate::view::Pinned;
@@ -28,7 +29,7 @@ pub struct ChangedInput {
 
 impl View {
     /// Looks again at every file that was opened, and returns those that were
-    /// changed in place, deleted, or refused at an open. A file that was
+    /// touched, changed in place, deleted, or refused at an open. A file that was
     /// replaced while its pinned version went on being served is none of them;
     /// nor is a file that nobody opened, whatever became of it. Nothing with
     /// [`OnChange::Ignore`]. Ordered by path.
@@ -55,6 +56,15 @@ impl View {
         let mut changed = changed.concat();
         changed.sort_by(|one, other| one.path.cmp(&other.path));
         changed
+    }
+}
+
+impl ChangedInput {
+    /// Whether what was used cannot be trusted to be what was declared. False
+    /// for a file that was merely [touched](VersionState::Touched).
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        !matches!(self.state, VersionState::Touched { .. })
     }
 }
 
@@ -105,6 +115,10 @@ impl fmt::Display for ChangedInput {
             VersionState::Unknown { errno } => {
                 let error = std::io::Error::from_raw_os_error(*errno);
                 write!(f, ": {error} (pinned: {pinned})")
+            }
+            VersionState::Touched { now } => {
+                let (then, now) = (pinned.changed, now.changed);
+                write!(f, " (pinned: {}; now: {})", Seconds(then), Seconds(now))
             }
             VersionState::ChangedInPlace { now } | VersionState::Replaced { now } => {
                 write!(f, " (pinned: {pinned}; now: {now})")

@@ -27,14 +27,16 @@
 //! 3. The name leads to another inode: replaced.
 //! 4. Same inode; link count, mode or owner differ: that explains the ctime,
 //!    unchanged.
-//! 5. Nothing explains the ctime: somebody wrote and then set the mtime back.
-//!    Changed in place.
+//! 5. Nothing explains the ctime: touched. A hard link was made and removed
+//!    again, as caches do all the time, or an extended attribute was set; or
+//!    somebody wrote and then set the mtime back. Without the old bytes the two
+//!    cannot be told apart.
 //!
-//! Two mistakes are left. Someone who writes, sets the mtime back *and* changes
-//! the link count goes unnoticed; that takes intent. And a change that moves
-//! the ctime without a trace (a hard link made and removed again, an extended
-//! attribute) is taken for a write; a needless refusal that names the file is
-//! better than a wrong output.
+//! What is touched is served, and told in the summary, but no action fails for
+//! it: a write that is hidden like that takes intent, and a build that fails
+//! because a cache linked its inputs makes people turn the check off. Someone
+//! who writes, sets the mtime back *and* changes the link count leaves no trace
+//! at all.
 //!
 //! **Without a descriptor.** When the [budget](crate::descriptors) is used up
 //! a version is pinned by its stamp alone, and every open
@@ -84,6 +86,11 @@ pub enum OnChange {
 pub enum VersionState {
     /// The file is as it was pinned.
     Unchanged,
+    /// Its change time moved, and nothing tells why.
+    Touched {
+        /// Its stamp now.
+        now: Stamp,
+    },
     /// The bytes of the pinned file were changed.
     ChangedInPlace {
         /// Its stamp now.
@@ -119,6 +126,9 @@ impl VersionState {
     pub fn description(&self) -> &'static str {
         match self {
             Self::Unchanged => "is unchanged",
+            Self::Touched { .. } => {
+                "has another change time than when it was pinned, and everything else as it was"
+            }
             Self::ChangedInPlace { .. } => "was changed in place after it was pinned",
             Self::Replaced { .. } => "was replaced by another file after it was pinned",
             Self::Deleted => "was deleted after it was pinned",
@@ -226,7 +236,7 @@ impl Version {
             (Pin::Stamp(_), None) => None,
         };
         let is_served = match (state, self.on_change) {
-            (VersionState::Unchanged, _) => true,
+            (VersionState::Unchanged | VersionState::Touched { .. }, _) => true,
             (VersionState::Replaced { .. }, _) => matches!(self.pin, Pin::Descriptor(_)),
             (_, OnChange::Ignore) => true,
             (VersionState::ChangedInPlace { .. }, policy) => policy == OnChange::Report,
@@ -316,12 +326,12 @@ impl Version {
         }
         let ctime_is_explained = (now.links, now.mode, now.uid, now.gid)
             != (pinned.links, pinned.mode, pinned.uid, pinned.gid);
-        let is_unchanged =
-            self.has_same_bytes(&now) && (now.changed == pinned.changed || ctime_is_explained);
-        if is_unchanged {
+        if !self.has_same_bytes(&now) {
+            VersionState::ChangedInPlace { now }
+        } else if now.changed == pinned.changed || ctime_is_explained {
             VersionState::Unchanged
         } else {
-            VersionState::ChangedInPlace { now }
+            VersionState::Touched { now }
         }
     }
 

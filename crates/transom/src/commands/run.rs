@@ -351,6 +351,7 @@ fn settle(
 ) -> anyhow::Result<Outcome> {
     let mut messages: Vec<_> = changed
         .iter()
+        .filter(|input| input.is_wrong())
         .map(|input| format!("input {input}"))
         .collect();
     let mut end = match finished.exit {
@@ -365,7 +366,8 @@ fn settle(
         }
     };
     let mut succeeded = finished.exit.is_success();
-    if succeeded && on_change == OnChange::Refuse && !changed.is_empty() {
+    let is_any_wrong = changed.iter().any(ChangedInput::is_wrong);
+    if succeeded && on_change == OnChange::Refuse && is_any_wrong {
         messages
             .push("outputs are not collected, because inputs changed while the command ran".into());
         end = End::Code(exit::NOT_AS_DECLARED);
