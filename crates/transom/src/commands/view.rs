@@ -227,6 +227,8 @@ pub(crate) fn connect(view: &str) -> anyhow::Result<Client> {
 /// removed on the way.
 fn running() -> anyhow::Result<Vec<Description>> {
     let directory = control::directory();
+    // Failing means that there is none, or that it is not ours to sweep.
+    let _ = transom_control::sweep(&directory);
     let sockets = match std::fs::read_dir(&directory) {
         Ok(sockets) => sockets,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -234,14 +236,9 @@ fn running() -> anyhow::Result<Vec<Description>> {
     };
     let mut running = Vec::new();
     for socket in sockets {
-        let path = socket?.path();
-        match Client::connect(&path) {
-            Ok(mut client) => running.extend(client.describe()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                // Failing means that somebody else was quicker.
-                let _ = std::fs::remove_file(&path);
-            }
-            Err(_) => {}
+        // Who does not answer does not run.
+        if let Ok(mut client) = Client::connect(&socket?.path()) {
+            running.extend(client.describe());
         }
     }
     running.sort_by(|one, other| one.name.cmp(&other.name));
