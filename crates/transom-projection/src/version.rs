@@ -118,6 +118,8 @@ pub struct StaleVersion {
     pub host_path: Arc<Path>,
     /// Why it cannot be served.
     pub state: VersionState,
+    /// Whether that is known for the first time.
+    pub is_news: bool,
 }
 
 impl VersionState {
@@ -245,14 +247,13 @@ impl Version {
         // What nobody could look at may be all right the next time.
         let is_known = !matches!(state, VersionState::Unknown { .. });
         let is_changed = matches!(state, VersionState::ChangedInPlace { .. });
-        if is_known && (is_changed || !is_served) {
-            let _ = self.noticed.set(state);
-        }
+        let is_noted = is_known && (is_changed || !is_served) && self.noticed.set(state).is_ok();
         match backing {
             Some(backing) if is_served => Ok(backing),
             _ => Err(StaleVersion {
                 host_path: self.host_path.clone(),
                 state,
+                is_news: is_noted || !is_known,
             }),
         }
     }

@@ -126,7 +126,12 @@ impl Volume for Projection {
                 version.touched().note(Touch::Read);
                 match version.open() {
                     Ok(backing) => Ok(Opened::Passthrough(backing)),
-                    Err(stale) => Err(Error::new(errno_of(stale.state), stale.to_string())),
+                    Err(stale) if stale.is_news => Err(Error::new(
+                        errno_of(stale.state),
+                        format!("{stale}, so it cannot be opened"),
+                    )),
+                    // The kernel asks twice, and who failed may try again.
+                    Err(stale) => Err(errno_of(stale.state).into()),
                 }
             }
             Inner::Symlink(_) => Err(Errno::ELOOP.into()),

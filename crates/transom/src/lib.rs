@@ -6,6 +6,7 @@
 
 mod commands;
 mod control;
+mod covers;
 mod declared;
 mod engine;
 mod exit;
@@ -19,11 +20,32 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::debug_fn;
 
 /// The command line, for generators of documentation.
 #[must_use]
 pub fn command_line() -> clap::Command {
     commands::Arguments::command()
+}
+
+/// Logs what was asked for, with everything about it; unasked, warnings in
+/// words.
+fn start_logging() {
+    let asked = EnvFilter::try_from_env("TRANSOM_LOG");
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time();
+    match asked {
+        Ok(filter) => log.with_env_filter(filter).init(),
+        Err(_) => log
+            .with_env_filter(EnvFilter::new("warn"))
+            .fmt_fields(debug_fn(|out, field, value| match field.name() {
+                "message" => write!(out, "{value:?}"),
+                _ => Ok(()),
+            }))
+            .init(),
+    }
 }
 
 /// Runs the program with the arguments of this process.
@@ -33,13 +55,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(usage) => return exit::usage(&usage),
     };
-    let filter = EnvFilter::try_from_env("TRANSOM_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .without_time()
-        .init();
+    start_logging();
     match arguments.command.execute() {
         Ok(code) => code,
         Err(error) => exit::report(&error),

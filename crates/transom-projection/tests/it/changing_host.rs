@@ -71,7 +71,7 @@ fn a_file_changed_in_place_is_refused_and_reported() {
     assert_eq!(
         message,
         format!(
-            "`{}` was changed in place after it was pinned",
+            "`{}` was changed in place after it was pinned, so it cannot be opened",
             source.display()
         )
     );
@@ -233,7 +233,10 @@ fn a_deleted_file_is_an_error_with_or_without_a_descriptor() {
             assert_eq!(errno, Errno::ESTALE);
             assert_eq!(
                 message,
-                format!("`{}` was deleted after it was pinned", source.display())
+                format!(
+                    "`{}` was deleted after it was pinned, so it cannot be opened",
+                    source.display()
+                )
             );
         }
         let both = [one("f", "deleted"), one("g", "deleted")].concat();

@@ -120,6 +120,19 @@ fn changed_in_place_is_refused(world: &World) {
     }
     let run = live.finish().exited(123);
     names_the_change(world, &run, "changed-in-place");
+    if world.engine == Engine::Fuse {
+        // Once, although the kernel asks twice, and in words.
+        let refusal = format!(
+            " WARN `{}` was changed in place after it was pinned, so it cannot be opened\n",
+            path.display()
+        );
+        assert_eq!(
+            run.stderr().matches(&refusal).count(),
+            1,
+            "{}",
+            run.stderr()
+        );
+    }
     let run = run.says("input `w/file`").says(path.to_str().unwrap());
     run.says("was changed in place")
         .says("outputs are not collected");
