@@ -19,6 +19,7 @@
 //! [`Volume`](transom_module::Volume), and share what they have in common.
 
 mod attributes;
+mod cover;
 mod declaration;
 mod descriptors;
 mod edit_distance;
@@ -43,6 +44,7 @@ mod view_path;
 mod volume;
 mod whole;
 
+pub use cover::{Cover, CoverKind};
 pub use declaration::{Declaration, Mapping, Origin};
 pub use errors::{ERRORS_SHOWN_MAX, Errors};
 pub use explain::{Absence, Answer, Explanation, PinnedVersion};

@@ -8,6 +8,7 @@ use anyhow::Context;
 use transom_projection::Tree;
 
 use crate::control::to_value;
+use crate::covers;
 use crate::declared::{read_manifest, view_name};
 
 /// Say why a path exists in a view, or why it does not.
@@ -29,7 +30,9 @@ pub(crate) fn explain(arguments: ExplainArguments) -> anyhow::Result<ExitCode> {
     let ExplainArguments { view, path, json } = arguments;
     let manifest = Path::new(&view);
     let (text, value) = if manifest.is_file() {
-        let tree = Tree::build(read_manifest(manifest)?.inputs)?;
+        let declared = read_manifest(manifest)?;
+        let mut tree = Tree::build(declared.inputs)?;
+        tree.cover(covers::of_manifest(&declared.action));
         let explanation = tree.explain(&view_name("PATH", &path)?);
         (explanation.to_string(), serde_json::to_value(explanation)?)
     } else {

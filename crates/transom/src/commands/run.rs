@@ -8,6 +8,7 @@
 
 mod arguments;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use transom_control::Listener;
+use transom_control::{Client, Listener};
 use transom_projection::{
     Answer, ChangedInput, HostRoot, OnChange, OwnerMap, Projection, ProjectionOptions, Tree, View,
     ViewOptions, WalkEntry,
@@ -37,7 +38,7 @@ use crate::engine::{self, Choice, Engine, Served, Wishes};
 use crate::progress::Progress;
 use crate::signals::{self, HeldSignals};
 use crate::summary::{Summary, Times};
-use crate::{exit, kept, trace_files};
+use crate::{covers, exit, kept, trace_files};
 
 /// Names the descriptor of the control connection to the command.
 const CONTROL_FD_VARIABLE: &str = "TRANSOM_CONTROL_FD";
@@ -76,6 +77,7 @@ fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
             tree.require_directory(&needed.path, &needed.origin)?;
         }
     }
+    tree.cover(covers::of_action(&action));
     let choice = engine::choose(Wishes {
         asked: arguments.service.engine,
         privilege,
@@ -320,6 +322,12 @@ impl Control {
             Ok(listener) => Ok(Self {
                 _listener: Some(listener),
             }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let pid = Client::connect(&path).and_then(|client| client.server_pid());
+                let pid = pid.map_or_else(|_| String::new(), |pid| format!(" (process {pid})"));
+                let name = view_name(arguments);
+                bail!("a view named {name:?} is running already{pid}; give this one another name")
+            }
             Err(error) if arguments.service.name.is_some() => {
                 Err(error).with_context(|| format!("cannot listen at {}", path.display()))
             }
