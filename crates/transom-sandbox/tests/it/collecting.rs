@@ -2,7 +2,7 @@
 //! do themselves: no privilege is needed.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
@@ -507,6 +507,29 @@ fn outputs_cross_volumes() {
     names.sort();
     assert_eq!(names, ["big", "tree"], "no temporary copy is left");
     assert!(!at("tree/old").exists());
+}
+
+#[test]
+fn holes_stay_holes_across_volumes() {
+    const SIZE: u64 = 10 << 30;
+    let Some(elsewhere) = elsewhere() else {
+        transom_test::skip!("/dev/shm is not another volume");
+    };
+    let mut run = Run::new();
+    run.expect(RegularFile, "sparse", elsewhere.path().join("sparse"));
+    let file = File::create(run.inside("sparse")).unwrap();
+    file.write_all_at(b"begin", 0).unwrap();
+    file.write_all_at(b"middle", SIZE / 2 + 1).unwrap();
+    file.set_len(SIZE).unwrap();
+    run.collect().unwrap();
+
+    let copy = File::open(elsewhere.path().join("sparse")).unwrap();
+    let metadata = copy.metadata().unwrap();
+    assert_eq!(metadata.len(), SIZE);
+    assert!(metadata.blocks() * 512 < 1 << 20, "{}", metadata.blocks());
+    let mut middle = [0; 8];
+    copy.read_exact_at(&mut middle, SIZE / 2).unwrap();
+    assert_eq!(&middle, b"\0middle\0");
 }
 
 #[test]
