@@ -23,13 +23,18 @@ pub(crate) const FAILED: u8 = 125;
 
 /// Prints an error with all its causes.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    anstream::eprintln!("{RED}transom:{RED:#} {}", with_causes(error));
+    tell(&with_causes(error));
     ExitCode::from(FAILED)
+}
+
+/// Prints a message of ours.
+pub(crate) fn tell(message: &str) {
+    anstream::eprintln!("{RED}transom:{RED:#} {message}");
 }
 
 /// The messages of an error and its causes, without those that the one before
 /// tells already.
-fn with_causes(error: &anyhow::Error) -> String {
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for message in error.chain().map(ToString::to_string) {
         if text.is_empty() {
@@ -51,7 +56,7 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 }
 
 /// How our own messages begin.
-pub(crate) const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
 #[cfg(test)]
 mod tests {

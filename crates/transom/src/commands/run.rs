@@ -7,6 +7,7 @@
 //! end with the program.
 
 mod arguments;
+mod outcome;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,51 +20,77 @@ use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use transom_control::{Client, Listener};
 use transom_projection::{
-    Answer, ChangedInput, HostRoot, OnChange, OwnerMap, Projection, ProjectionOptions, Tree, View,
-    ViewOptions, WalkEntry,
+    Answer, HostRoot, OnChange, OwnerMap, Projection, ProjectionOptions, Tree, View, ViewOptions,
+    WalkEntry,
 };
 use transom_sandbox::layout::{self, MountPoint};
-use transom_sandbox::outputs;
 use transom_sandbox::privilege::{self, Privilege};
-use transom_sandbox::{Action, Exit, Finished, PassedFile, Sandbox, Scratch, Stdio, Tmp};
+use transom_sandbox::{Action, PassedFile, Sandbox, Scratch, Stdio, Tmp};
 
 pub(crate) use arguments::{
     ActionArguments, EngineChoice, InputArguments, OutputArguments, ReportArguments, Root,
     RunArguments, Tmp as TmpChoice,
 };
 
+use self::outcome::settle;
 use crate::control::{self, ViewService};
 use crate::declared::{Declared, scratch_base};
 use crate::engine::{self, Choice, Engine, Served, Wishes};
 use crate::progress::Progress;
 use crate::signals::{self, HeldSignals};
-use crate::summary::{Summary, Times};
+use crate::summary::{Measured, OutputState, OutputSummary, Summary, Times};
 use crate::{covers, exit, kept, trace_files};
 
 /// Names the descriptor of the control connection to the command.
 const CONTROL_FD_VARIABLE: &str = "TRANSOM_CONTROL_FD";
 
-pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    let end = prepare_and_run(arguments)?;
-    // Nothing stays behind; now end as the command did.
-    Ok(match end {
-        End::Code(code) => ExitCode::from(code),
-        End::Signal(signal) => {
-            signals::die_of(signal);
-            ExitCode::from(128u8.saturating_add(signal as u8))
+pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
+    let mut failure = Summary::default();
+    let end = prepare_and_run(arguments, &mut failure).unwrap_or_else(|error| {
+        let code = error
+            .downcast_ref()
+            .and_then(transom_sandbox::Error::shell_exit_code)
+            .unwrap_or(exit::FAILED);
+        exit::report(&error);
+        failure.exit_code = code;
+        failure.errors = vec![exit::with_causes(&error)];
+        if let Err(error) = failure.tell(&arguments.report) {
+            exit::report(&error);
         }
-    })
+        End::Code(code)
+    });
+    // Nothing stays behind; now end as the command did.
+    if let End::Signal(signal) = end {
+        signals::die_of(signal);
+    }
+    ExitCode::from(end.code())
 }
 
 /// How the program ends.
+#[derive(Debug, Clone, Copy)]
 enum End {
     Code(u8),
     Signal(i32),
 }
 
-fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
+impl End {
+    /// As a shell has it.
+    fn code(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128u8.saturating_add(signal as u8),
+        }
+    }
+}
+
+/// Does it all. `failure` is what is told should that fail.
+fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::Result<End> {
     let began = Instant::now();
     let declared = Declared::from_arguments(arguments)?;
+    let outputs = declared.action.outputs.iter();
+    failure.outputs = outputs
+        .map(|output| OutputSummary::new(output, OutputState::Missing))
+        .collect();
     kept::check_outputs(arguments, &declared)?;
     let Declared { inputs, mut action } = declared;
     let held_signals = HeldSignals::hold()?;
@@ -119,19 +146,9 @@ fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
     let running = sandbox.spawn(stdio)?;
     let set_up = began.elapsed();
     let passed_on = held_signals.pass_on_to(running.remote())?;
-    let finished = match running.wait() {
-        Ok(finished) => finished,
-        Err(error) => {
-            return match error.shell_exit_code() {
-                Some(code) => {
-                    exit::report(&error.into());
-                    Ok(End::Code(code))
-                }
-                None => Err(error.into()),
-            };
-        }
-    };
+    let finished = running.wait()?;
     drop((passed_on, control));
+    failure.exit = finished.exit.into();
 
     let ended = Instant::now();
     let changed = view.verify();
@@ -150,35 +167,42 @@ fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
             .map_or_else(|| "action".into(), |output| output.path.to_string());
         trace_files::write(&trace, &arguments.report, &target)?;
     }
+    for message in &outcome.errors {
+        exit::tell(message);
+    }
+    if let Some(path) = &outcome.kept {
+        exit::tell(&format!("what the command wrote was kept in {path}"));
+    }
+    for path in &outcome.undeclared {
+        exit::tell(&format!("undeclared write: {path}"));
+    }
     let summary = Summary {
-        format: 1,
-        engine: choice.engine.name(),
-        engine_reason: choice.reason,
-        passthrough: served.passthrough(),
-        declared: view.statistics(),
+        exit_code: outcome.end.code(),
         exit: finished.exit.into(),
-        requests: served
-            .statistics()
-            .as_ref()
-            .map(Into::into)
-            .unwrap_or_default(),
-        times: Times::new(
-            set_up + finished.phases.start,
-            finished.phases.run,
-            finished.phases.end + ended.elapsed(),
-            &finished.usage,
-        ),
-        changed_inputs: changed
-            .iter()
-            .map(serde_json::to_value)
-            .collect::<Result<_, _>>()?,
-        outputs: outcome.published,
+        errors: outcome.errors,
+        outputs: outcome.outputs,
+        changed_inputs: changed,
         undeclared_writes: outcome.undeclared,
         kept: outcome.kept,
+        measured: Some(Measured {
+            engine: choice.engine.name(),
+            engine_reason: choice.reason,
+            passthrough: served.passthrough(),
+            declared: view.statistics(),
+            requests: served
+                .statistics()
+                .as_ref()
+                .map(Into::into)
+                .unwrap_or_default(),
+            times: Times::new(
+                set_up + finished.phases.start,
+                finished.phases.run,
+                finished.phases.end + ended.elapsed(),
+                &finished.usage,
+            ),
+        }),
+        ..Summary::default()
     };
-    for message in outcome.messages {
-        anstream::eprintln!("{}transom:{:#} {message}", exit::RED, exit::RED);
-    }
     summary.tell(&arguments.report)?;
     // Only memory and descriptors are left, thousands of them. The end of the
     // program gives them back too, and more quickly than we one by one.
@@ -337,91 +361,6 @@ impl Control {
             }
         }
     }
-}
-
-/// What became of an action's outputs.
-struct Outcome {
-    end: End,
-    published: Vec<String>,
-    undeclared: Vec<String>,
-    kept: Option<String>,
-    messages: Vec<String>,
-}
-
-/// Collects the outputs if everything went well, and says what did not.
-fn settle(
-    finished: &Finished,
-    changed: &[ChangedInput],
-    on_change: OnChange,
-    action: &Action,
-    scratch: Option<Scratch>,
-    keep_failed: bool,
-) -> anyhow::Result<Outcome> {
-    let mut messages: Vec<_> = changed
-        .iter()
-        .filter(|input| input.is_wrong())
-        .map(|input| format!("input {input}"))
-        .collect();
-    let mut end = match finished.exit {
-        Exit::Exited(code) => End::Code(code),
-        Exit::Signalled { signal, .. } => End::Signal(signal),
-        Exit::TimedOut => {
-            let timeout = action.timeout.unwrap_or_default();
-            messages.push(format!(
-                "the command was ended because it ran longer than {timeout:?}"
-            ));
-            End::Code(exit::TIMED_OUT)
-        }
-    };
-    let mut succeeded = finished.exit.is_success();
-    let is_any_wrong = changed.iter().any(ChangedInput::is_wrong);
-    if succeeded && on_change == OnChange::Refuse && is_any_wrong {
-        messages
-            .push("outputs are not collected, because inputs changed while the command ran".into());
-        end = End::Code(exit::NOT_AS_DECLARED);
-        succeeded = false;
-    }
-    let (mut published, mut undeclared, mut kept) =
-        (Vec::new(), outputs::Undeclared::default(), None);
-    if let Some(scratch) = scratch {
-        if succeeded {
-            match outputs::collect(&scratch, action) {
-                Ok(collected) => {
-                    published = collected
-                        .published
-                        .iter()
-                        .map(|path| path.display().to_string())
-                        .collect();
-                    undeclared = collected.undeclared;
-                }
-                Err(error) => {
-                    messages.push(error.to_string());
-                    end = End::Code(exit::NOT_AS_DECLARED);
-                    succeeded = false;
-                }
-            }
-        } else {
-            undeclared = outputs::undeclared(&scratch, action)?;
-        }
-        if !succeeded && keep_failed {
-            let path = scratch.keep()?.display().to_string();
-            messages.push(format!("what the command wrote was kept in {path}"));
-            kept = Some(path);
-        }
-    }
-    let undeclared: Vec<_> = undeclared.paths.iter().map(ToString::to_string).collect();
-    messages.extend(
-        undeclared
-            .iter()
-            .map(|path| format!("undeclared write: {path}")),
-    );
-    Ok(Outcome {
-        end,
-        published,
-        undeclared,
-        kept,
-        messages,
-    })
 }
 
 /// What `--dry-run` prints.
