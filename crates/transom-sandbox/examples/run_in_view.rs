@@ -83,7 +83,7 @@ fn run() -> Result<u8> {
 
     let base = options.scratch.unwrap_or(PathBuf::from("."));
     Scratch::sweep(&base)?;
-    let mut scratch = Scratch::new(&base)?;
+    let mut scratch = Scratch::new(&base, &action.outputs)?;
     let tree = view.finish()?.into_tree();
     let sandbox = Sandbox::new(tree, &action, Some(&mut scratch))?;
     let finished = sandbox.spawn(Stdio::inherit()?)?.wait()?;

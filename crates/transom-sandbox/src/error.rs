@@ -107,6 +107,16 @@ pub enum Error {
         /// The first directory that needs it.
         path: ViewPath,
     },
+    /// There can be no scratch where it should be.
+    #[error(
+        "cannot make `{}`, for what the action writes: {source}; say with `--scratch` where else", path.display()
+    )]
+    ScratchDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: Errno,
+    },
     /// More mounts than the kernel allows.
     #[error(
         "the view needs more mounts than a mount namespace may have; raise the sysctl `fs.mount-max`, declare whole directories, or serve the view over FUSE"

@@ -3,8 +3,8 @@
 //! Everything is examined before anything is moved: an output that is missing,
 //! or that is not what it was declared to be, leaves the destinations as they
 //! were. Then whatever lies on another volume than its destination is copied
-//! next to it, under a temporary name; and at last everything is renamed into
-//! place, one atomic step for each, old against new. If a step fails, those
+//! there, to a directory that is scratch too; and at last everything is renamed
+//! into place, one atomic step for each, old against new. If a step fails, those
 //! before it are undone.
 //!
 //! What is replaced is gone for good, so it is looked at twice: before the
@@ -29,7 +29,8 @@ use std::path::PathBuf;
 use transom_projection::ViewPath;
 
 use crate::error::Result;
-use crate::{Action, Scratch};
+use crate::{Action, Output, Scratch};
+use destination::{Destination, Directories};
 
 pub use check::Kept;
 pub use problem::{Found, Named, Problem};
@@ -101,7 +102,7 @@ pub fn collect(scratch: &Scratch, action: &Action) -> Result<Collected> {
     let outputs = action.outputs.iter().zip(&destinations).zip(is_present);
     let (present, absent): (Vec<_>, Vec<_>) = outputs.partition(|(_, present)| *present);
     let present: Vec<_> = present.into_iter().map(|(output, _)| output).collect();
-    publish::all(scratch.root(), &present, action.replace)?;
+    publish::all(scratch, &present, action.replace)?;
     Ok(Collected {
         published: present
             .into_iter()
@@ -113,6 +114,19 @@ pub fn collect(scratch: &Scratch, action: &Action) -> Result<Collected> {
             .collect(),
         undeclared,
     })
+}
+
+/// The directories that exist and that hold the destinations of `outputs`, or
+/// will hold directories for them.
+pub(crate) fn directories(outputs: &[Output]) -> Vec<PathBuf> {
+    let mut directories = Directories::default();
+    let mut existing: Vec<_> = outputs
+        .iter()
+        .filter_map(|output| Destination::resolve(&output.destination, &mut directories).ok())
+        .map(|destination| destination.directory.existing.clone())
+        .collect();
+    existing.dedup();
+    existing
 }
 
 /// What an `action` that ended in whatever way wrote without having declared

@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use transom_projection::ViewPath;
-use transom_sys::launch::{self, Orphan, Plan, PlannedFile};
+use transom_sys::launch::{self, Plan, PlannedFile};
 use transom_sys::look_ahead;
 use transom_sys::mount::{self, Change, Reach};
 
@@ -30,7 +30,6 @@ pub struct Sandbox {
     action: Action,
     root: OwnedFd,
     proc_directory: Option<OwnedFd>,
-    orphan: Option<Orphan>,
 }
 
 impl Sandbox {
@@ -55,12 +54,10 @@ impl Sandbox {
             .proc
             .then(|| open_mount_point(&root, "proc", "its /proc"))
             .transpose()?;
-        let orphan = scratch.map(|scratch| scratch.orphan()).transpose()?;
         Ok(Self {
             action: action.clone(),
             root,
             proc_directory,
-            orphan,
         })
     }
 
@@ -99,7 +96,6 @@ impl Sandbox {
                 .iter()
                 .map(|(name, value)| variable(name, value))
                 .collect::<Result<_>>()?,
-            remove_if_orphaned: self.orphan,
         };
         let child = launch::spawn(plan).map_err(|source| Error::Namespaces { source })?;
         Ok(Running::new(child, action))

@@ -1,29 +1,29 @@
 //! Renaming outputs into place, all or none.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, CWD, FileType, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
-use transom_sys::unlink;
 
 use super::destination::Destination;
 use super::problem::{self, Problem};
-use super::{Unacceptable, mark};
+use super::{Unacceptable, copy, mark};
 use crate::error::{Error, Result, host};
-use crate::{Output, OutputKind, scratch, walk};
+use crate::walk::{self, Volume};
+use crate::{Output, OutputKind, Scratch, scratch};
 
-/// Publishes all of `outputs`, which exist below `root`. With `replace`,
-/// directories that no action has made are replaced too.
+/// Publishes all of `outputs`, which exist in `scratch`; what they replace is
+/// there afterwards. With `replace`, directories that no action has made are replaced too.
 pub(super) fn all(
-    root: BorrowedFd<'_>,
+    scratch: &Scratch,
     outputs: &[(&Output, &Destination)],
     replace: bool,
 ) -> Result<()> {
     let staged: Vec<Staged<'_>> = outputs
         .iter()
-        .map(|(output, destination)| Staged::new(root, output, destination))
+        .map(|(output, destination)| Staged::new(scratch, output, destination))
         .collect::<Result<_>>()?;
     let mut done = Vec::with_capacity(staged.len());
     let published = staged
@@ -40,9 +40,6 @@ pub(super) fn all(
         }
         return Err(error);
     }
-    for (output, how) in &done {
-        output.remove_old(how);
-    }
     Ok(())
 }
 
@@ -54,8 +51,6 @@ struct Staged<'a> {
     from_name: CString,
     to: OwnedFd,
     to_name: CString,
-    /// Whether `from` is a temporary copy beside the destination.
-    is_copy: bool,
 }
 
 /// How an output came to its destination.
@@ -66,12 +61,12 @@ enum How {
     Exchanged,
     /// What was there is gone: a file system without `RENAME_EXCHANGE`.
     Replaced,
-    /// What was there now has this name beside it.
+    /// What was there now has this name beside where the output was.
     SetAside(CString),
 }
 
 impl<'a> Staged<'a> {
-    fn new(root: BorrowedFd<'_>, output: &'a Output, destination: &'a Destination) -> Result<Self> {
+    fn new(scratch: &Scratch, output: &'a Output, destination: &'a Destination) -> Result<Self> {
         let fail = |verb| host(verb, problem::Named::from(output));
         let directory = &destination.directory.path;
         std::fs::create_dir_all(directory).map_err(|error| {
@@ -88,44 +83,29 @@ impl<'a> Staged<'a> {
             .map_err(|_| fail("cannot publish to")(Errno::INVAL))?;
 
         let in_scratch = |error| host("cannot find in scratch", &output.path)(error);
-        let from = walk::open_directory(root, &output.path.parent().unwrap_or_default())
+        let from = walk::open_directory(scratch.root(), &output.path.parent().unwrap_or_default())
             .map_err(in_scratch)?;
         let from_name = output.path.file_name().unwrap_or_default();
         let from_name = CString::new(from_name.as_bytes()).map_err(|_| in_scratch(Errno::INVAL))?;
 
-        if is_one_volume(&from, &to).map_err(fail("cannot examine the directory of"))? {
-            let staged = Self {
-                output,
-                destination,
-                from,
-                from_name,
-                to,
-                to_name,
-                is_copy: false,
-            };
-            staged.mark();
-            return Ok(staged);
-        }
-        let beside = |to: &OwnedFd| {
-            to.try_clone()
-                .map_err(|_| fail("cannot copy to")(Errno::MFILE))
-        };
-        let staged = Self {
+        let mut staged = Self {
             output,
             destination,
-            from: beside(&to)?,
-            from_name: scratch::unique_name(".transom-"),
+            from,
+            from_name,
             to,
             to_name,
-            is_copy: true,
         };
-        super::copy::tree(
-            from.as_fd(),
-            &from_name,
-            staged.from.as_fd(),
-            &staged.from_name,
-        )
-        .map_err(fail("cannot copy to"))?;
+        let volume = |directory| Volume::of(directory).map_err(fail("cannot examine"));
+        if volume(&staged.from)? != volume(&staged.to)? {
+            let staging = scratch.staging(&staged.to)?;
+            let staging = staging.ok_or_else(|| unacceptable(staged.disturbed()))?;
+            let copied = scratch::unique_name("copy-");
+            copy::tree(staged.from.as_fd(), &staged.from_name, staging, &copied)
+                .map_err(fail("cannot copy to"))?;
+            staged.from = walk::open_subdirectory(staging, c".").map_err(fail("cannot copy to"))?;
+            staged.from_name = copied;
+        }
         staged.mark();
         Ok(staged)
     }
@@ -148,7 +128,7 @@ impl<'a> Staged<'a> {
         let old = match &how {
             How::New | How::Replaced => return Ok(how),
             How::Exchanged => self.check_replaceable(&self.from, &self.from_name, replace),
-            How::SetAside(aside) => self.check_replaceable(&self.to, aside, replace),
+            How::SetAside(aside) => self.check_replaceable(&self.from, aside, replace),
         };
         if let Err(problem) = old {
             self.undo(&how);
@@ -210,9 +190,13 @@ impl<'a> Staged<'a> {
         let by_directory = rustix::fs::statat(&self.to, &*self.to_name, AtFlags::SYMLINK_NOFOLLOW);
         match (by_path, by_directory) {
             (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino) => Ok(()),
-            _ => Err(unacceptable(Problem::Disturbed {
-                output: self.output.into(),
-            })),
+            _ => Err(unacceptable(self.disturbed())),
+        }
+    }
+
+    fn disturbed(&self) -> Problem {
+        Problem::Disturbed {
+            output: self.output.into(),
         }
     }
 
@@ -223,8 +207,8 @@ impl<'a> Staged<'a> {
             self.rename(RenameFlags::empty())?;
             return Ok(How::Replaced);
         }
-        let aside = scratch::unique_name(".transom-old-");
-        match rustix::fs::renameat(&self.to, &*self.to_name, &self.to, &*aside) {
+        let aside = scratch::unique_name("old-");
+        match rustix::fs::renameat(&self.to, &*self.to_name, &self.from, &*aside) {
             Ok(()) => {}
             Err(Errno::NOENT) => {
                 self.rename(RenameFlags::empty())?;
@@ -267,17 +251,8 @@ impl<'a> Staged<'a> {
     }
 
     fn undo_rename(&self, aside: &CStr) {
-        let undone = rustix::fs::renameat(&self.to, aside, &self.to, &*self.to_name);
+        let undone = rustix::fs::renameat(&self.from, aside, &self.to, &*self.to_name);
         self.warn("cannot put an old output back", undone);
-    }
-
-    fn remove_old(&self, how: &How) {
-        let removed = match how {
-            How::New | How::Replaced => Ok(()),
-            How::Exchanged => unlink::remove(&self.from, &self.from_name),
-            How::SetAside(aside) => unlink::remove(&self.to, aside),
-        };
-        self.warn("cannot remove an old output", removed);
     }
 
     fn warn(&self, message: &'static str, result: rustix::io::Result<()>) {
@@ -288,27 +263,7 @@ impl<'a> Staged<'a> {
     }
 }
 
-impl Drop for Staged<'_> {
-    fn drop(&mut self) {
-        if self.is_copy {
-            // There is nothing any more if it was published.
-            self.warn(
-                "cannot remove a temporary copy",
-                unlink::remove(&self.from, &self.from_name),
-            );
-        }
-    }
-}
-
 fn unacceptable(problem: Problem) -> Error {
     let problems = vec![problem];
     Unacceptable { problems }.into()
-}
-
-/// Whether a rename can go from one directory to the other: one mount, and one
-/// device, which the subvolumes of btrfs are not.
-fn is_one_volume(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<bool> {
-    let (from, to) = (walk::stat(from, c"")?, walk::stat(to, c"")?);
-    let device = |stat: &rustix::fs::Statx| (stat.stx_dev_major, stat.stx_dev_minor);
-    Ok(from.stx_mnt_id == to.stx_mnt_id && device(&from) == device(&to))
 }

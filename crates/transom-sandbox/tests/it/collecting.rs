@@ -26,7 +26,7 @@ impl Run {
     fn new() -> Self {
         let host = temp_dir().unwrap();
         Self {
-            scratch: Scratch::new(host.path()).unwrap(),
+            scratch: Scratch::new(host.path(), &[]).unwrap(),
             host,
             action: shell("true"),
         }
@@ -40,6 +40,8 @@ impl Run {
             destination: self.host.path().join(destination),
             origin: declared_here(),
         });
+        // Scratch is made for certain outputs.
+        self.scratch = Scratch::new(self.host.path(), &self.action.outputs).unwrap();
     }
 
     /// A path in scratch, with its directory.
@@ -505,8 +507,11 @@ fn outputs_cross_volumes() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     names.sort();
-    assert_eq!(names, ["big", "tree"], "no temporary copy is left");
+    assert_eq!(names, [".transom", "big", "tree"]);
     assert!(!at("tree/old").exists());
+    // What was copied, and what was replaced, goes with scratch.
+    drop(run);
+    assert!(!at(".transom").exists());
 }
 
 #[test]
@@ -535,8 +540,8 @@ fn holes_stay_holes_across_volumes() {
 #[test]
 fn a_sweep_removes_only_what_nobody_uses() {
     let base = temp_dir().unwrap();
-    let live = Scratch::new(base.path()).unwrap();
-    let kept = Scratch::new(base.path()).unwrap();
+    let live = Scratch::new(base.path(), &[]).unwrap();
+    let kept = Scratch::new(base.path(), &[]).unwrap();
     fs::write(kept.path().join("root/evidence"), "").unwrap();
     let kept = kept.keep().unwrap();
     // As a run leaves it that was killed together with its init.
@@ -553,7 +558,7 @@ fn a_sweep_removes_only_what_nobody_uses() {
 #[test]
 fn scratch_is_removed_at_any_depth() {
     let base = temp_dir().unwrap();
-    let scratch = Scratch::new(base.path()).unwrap();
+    let scratch = Scratch::new(base.path(), &[]).unwrap();
     let script =
         "i=0; while [ $i -lt 500 ]; do mkdir d; touch d/f; cd d; i=$((i+1)); done; chmod 0 ../../d";
     let mut shell = Command::new("sh");
@@ -572,7 +577,7 @@ fn scratch_is_removed_at_any_depth() {
 fn scratch_in_a_directory_of_everybody_belongs_to_one_user() {
     let base = temp_dir().unwrap();
     fs::set_permissions(base.path(), PermissionsExt::from_mode(0o1777)).unwrap();
-    let scratch = Scratch::new(base.path()).unwrap();
+    let scratch = Scratch::new(base.path(), &[]).unwrap();
     let home = scratch.path().parent().unwrap().file_name().unwrap();
     let user = rustix::process::geteuid().as_raw();
     assert_eq!(home, format!(".transom-{user}").as_str());

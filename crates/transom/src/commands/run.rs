@@ -97,6 +97,8 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
     let privilege = obtain_privilege()?;
     // The action gets the limit we were given, not the one we need.
     action.open_files_limit = raise_descriptor_limit();
+    // Early: its caretaker is a copy of this process, which is still small.
+    let mut scratch = make_scratch(arguments, &action)?;
 
     let mut tree = Tree::build(inputs)?;
     for needed in layout::mount_points(&action) {
@@ -133,7 +135,6 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
     }
     let served = Arc::new(Served::start(choice.engine, &projection)?);
 
-    let mut scratch = make_scratch(arguments, &action)?;
     let mut stdio = Stdio::inherit()?;
     let service = ViewService {
         name: view_name(arguments),
@@ -298,12 +299,14 @@ fn view_name(arguments: &RunArguments) -> String {
 
 /// A scratch directory, if the action writes anywhere on the host's disk.
 fn make_scratch(arguments: &RunArguments, action: &Action) -> anyhow::Result<Option<Scratch>> {
-    if action.outputs.is_empty() && action.writable.is_empty() && action.tmp != Tmp::Scratch {
+    let writes =
+        !action.outputs.is_empty() || !action.writable.is_empty() || action.tmp == Tmp::Scratch;
+    if !writes || arguments.report.dry_run {
         return Ok(None);
     }
     let base = scratch_base(arguments.outputs.scratch.as_deref(), action);
     Scratch::sweep(&base)?;
-    Ok(Some(Scratch::new(&base)?))
+    Ok(Some(Scratch::new(&base, &action.outputs)?))
 }
 
 /// What serves `transom view` and the command's own control connection.
