@@ -41,7 +41,7 @@ complete -c transom -n "__fish_transom_using_subcommand run" -l depfile -d 'Map 
 complete -c transom -n "__fish_transom_using_subcommand run" -l out -d 'A directory the action makes. It replaces PATH when the command succeeds' -r -f -a "(__fish_complete_directories)"
 complete -c transom -n "__fish_transom_using_subcommand run" -l out-file -d 'A file the action makes. It is moved to PATH when the command succeeds' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l writable -d 'A directory the action may write to, whose content is thrown away' -r
-complete -c transom -n "__fish_transom_using_subcommand run" -l scratch -d 'Where scratch directories are made. Outputs are moved by renaming if their destination is on the same volume, and copied otherwise. [default: beside the first output]' -r -f -a "(__fish_complete_directories)"
+complete -c transom -n "__fish_transom_using_subcommand run" -l scratch -d 'Where scratch directories are made. Outputs are moved by renaming if their destination is on the same volume, and copied otherwise. [default: beside the first output, and outside of directories that are declared as a whole]' -r -f -a "(__fish_complete_directories)"
 complete -c transom -n "__fish_transom_using_subcommand run" -l root -d 'What the action sees as its root. [default: view]' -r -f -a "view\t'The view and nothing else'
 host-ro\t'The host\'s root, read-only, with the view mounted in it'"
 complete -c transom -n "__fish_transom_using_subcommand run" -l mount-at -d 'With `--root host-ro`, the existing host directory that the view hides. [default: the current directory]' -r -f -a "(__fish_complete_directories)"

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -432,19 +432,4 @@ fn output(output: manifest::Output) -> Output {
         destination: output.destination,
         origin: output.origin,
     }
-}
-
-/// Where scratch directories of an action are made: on the volume of the first
-/// output, so that it comes out by renaming, or among temporary files.
-pub(crate) fn scratch_base(flag: Option<&Path>, action: &Action) -> PathBuf {
-    if let Some(directory) = flag {
-        return directory.to_owned();
-    }
-    let destination = action
-        .outputs
-        .first()
-        .map(|output| output.destination.as_path());
-    let existing =
-        destination.and_then(|path| path.ancestors().skip(1).find(|ancestor| ancestor.is_dir()));
-    existing.map_or_else(std::env::temp_dir, Path::to_owned)
 }

@@ -7,18 +7,22 @@ use transom_projection::{Declaration, Mapping};
 use transom_sandbox::outputs::{self, Kept};
 
 use crate::commands::run::RunArguments;
-use crate::declared::{Declared, scratch_base};
+use crate::declared::Declared;
 
 /// Checks where the outputs go, before anything runs.
-pub(crate) fn check_outputs(arguments: &RunArguments, declared: &Declared) -> anyhow::Result<()> {
+/// `scratch` is where scratch will be made.
+pub(crate) fn check_outputs(
+    arguments: &RunArguments,
+    declared: &Declared,
+    scratch: &Path,
+) -> anyhow::Result<()> {
     let here = std::env::current_dir()?;
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let home = home.filter(|home| home.is_absolute());
-    let scratch = scratch_base(arguments.outputs.scratch.as_deref(), &declared.action);
     let directories = [
         (Some(here.as_path()), What::CurrentDirectory),
         (home.as_deref(), What::Home),
-        (Some(scratch.as_path()), What::Scratch),
+        (Some(scratch), What::Scratch),
     ];
     let directories = directories.into_iter().filter_map(|(path, what)| {
         Some(Kept {

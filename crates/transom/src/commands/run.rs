@@ -12,6 +12,7 @@ mod outcome;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,9 +35,10 @@ pub(crate) use arguments::{
 
 use self::outcome::settle;
 use crate::control::{self, ViewService};
-use crate::declared::{Declared, scratch_base};
+use crate::declared::Declared;
 use crate::engine::{self, Choice, Engine, Served, Wishes};
 use crate::progress::Progress;
+use crate::scratch_base::scratch_base;
 use crate::signals::{self, HeldSignals};
 use crate::summary::{Measured, OutputState, OutputSummary, Summary, Times};
 use crate::{covers, exit, kept, trace_files};
@@ -91,14 +93,19 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
     failure.outputs = outputs
         .map(|output| OutputSummary::new(output, OutputState::Missing))
         .collect();
-    kept::check_outputs(arguments, &declared)?;
+    let scratch_base = scratch_base(
+        arguments.outputs.scratch.as_deref(),
+        &declared.inputs,
+        &declared.action,
+    );
+    kept::check_outputs(arguments, &declared, &scratch_base)?;
     let Declared { inputs, mut action } = declared;
     let held_signals = HeldSignals::hold()?;
     let privilege = obtain_privilege()?;
     // The action gets the limit we were given, not the one we need.
     action.open_files_limit = raise_descriptor_limit();
     // Early: its caretaker is a copy of this process, which is still small.
-    let mut scratch = make_scratch(arguments, &action)?;
+    let mut scratch = make_scratch(&scratch_base, arguments, &action)?;
 
     let mut tree = Tree::build(inputs)?;
     for needed in layout::mount_points(&action) {
@@ -298,15 +305,18 @@ fn view_name(arguments: &RunArguments) -> String {
 }
 
 /// A scratch directory, if the action writes anywhere on the host's disk.
-fn make_scratch(arguments: &RunArguments, action: &Action) -> anyhow::Result<Option<Scratch>> {
+fn make_scratch(
+    base: &Path,
+    arguments: &RunArguments,
+    action: &Action,
+) -> anyhow::Result<Option<Scratch>> {
     let writes =
         !action.outputs.is_empty() || !action.writable.is_empty() || action.tmp == Tmp::Scratch;
     if !writes || arguments.report.dry_run {
         return Ok(None);
     }
-    let base = scratch_base(arguments.outputs.scratch.as_deref(), action);
-    Scratch::sweep(&base)?;
-    Ok(Some(Scratch::new(&base, &action.outputs)?))
+    Scratch::sweep(base)?;
+    Ok(Some(Scratch::new(base, &action.outputs)?))
 }
 
 /// What serves `transom view` and the command's own control connection.

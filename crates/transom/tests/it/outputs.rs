@@ -31,6 +31,7 @@ over_both_engines!(
     special_files_are_no_outputs,
     the_kernel_writes,
     an_output_of_the_last_run,
+    scratch_is_not_seen_in_whole_directories,
     outputs_given_by_flags,
     the_summary_names_outputs,
     outputs_that_hide_each_other,
@@ -477,6 +478,29 @@ fn an_output_of_the_last_run(world: &World) {
     run.says("json:")
         .says("`project/new` is needed")
         .says(&make);
+}
+
+/// Neither an action's own nor that of another one.
+fn scratch_is_not_seen_in_whole_directories(world: &World) {
+    let project = world.directory("project");
+    world.file("project/src/main.c", "main\n");
+    world.directory("project/out");
+    let action = || {
+        let action = world.action().directory("project", &project);
+        let action = action.output("file", "project/out/result", "project/out/result");
+        action.args(["-C", "project"])
+    };
+    let mut other = action()
+        .sh("echo ready; read line; echo > out/result")
+        .start();
+    other.says("ready");
+    let listing = "find . | sort > /tmp/listing; tee out/result < /tmp/listing";
+    let first = action().prints(listing);
+    assert_eq!(first, ".\n./out\n./src\n./src/main.c\n");
+    fs::remove_file(project.join("out/result")).unwrap();
+    assert_eq!(action().prints(listing), first);
+    other.finish().succeeded();
+    assert!(!world.exists(".transom") && !world.exists("project/.transom"));
 }
 
 fn outputs_given_by_flags(world: &World) {

@@ -100,7 +100,8 @@ pub(crate) struct OutputArguments {
     pub(crate) replace: bool,
     /// Where scratch directories are made. Outputs are moved by renaming if
     /// their destination is on the same volume, and copied otherwise.
-    /// [default: beside the first output]
+    /// [default: beside the first output, and outside of directories that are
+    /// declared as a whole]
     #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub(crate) scratch: Option<PathBuf>,
     /// Keep the scratch directory for inspection when the action fails.
