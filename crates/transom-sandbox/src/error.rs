@@ -119,7 +119,7 @@ pub enum Error {
     },
     /// More mounts than the kernel allows.
     #[error(
-        "the view needs more mounts than a mount namespace may have; raise the sysctl `fs.mount-max`, declare whole directories, or serve the view over FUSE"
+        "the view needs more mounts than a mount namespace may have; raise the sysctl `fs.mount-max`, declare whole directories, or serve the view over FUSE (`--engine fuse`)"
     )]
     TooManyMounts,
     /// A file that has to be copied, because its executable bits are

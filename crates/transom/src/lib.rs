@@ -12,6 +12,7 @@ mod engine;
 mod exit;
 mod kept;
 mod progress;
+mod report_files;
 mod scratch_base;
 mod signals;
 mod summary;

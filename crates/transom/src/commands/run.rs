@@ -21,8 +21,8 @@ use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use transom_control::{Client, Listener};
 use transom_projection::{
-    Answer, HostRoot, OnChange, OwnerMap, Projection, ProjectionOptions, Tree, View, ViewOptions,
-    WalkEntry,
+    Answer, Declaration, HostRoot, Mapping, OnChange, OwnerMap, Projection, ProjectionOptions,
+    Tree, View, ViewOptions, WalkEntry,
 };
 use transom_sandbox::layout::{self, MountPoint};
 use transom_sandbox::privilege::{self, Privilege};
@@ -41,7 +41,7 @@ use crate::progress::Progress;
 use crate::scratch_base::scratch_base;
 use crate::signals::{self, HeldSignals};
 use crate::summary::{Measured, OutputState, OutputSummary, Summary, Times};
-use crate::{covers, exit, kept, trace_files};
+use crate::{covers, exit, kept, report_files, trace_files};
 
 /// Names the descriptor of the control connection to the command.
 const CONTROL_FD_VARIABLE: &str = "TRANSOM_CONTROL_FD";
@@ -99,6 +99,7 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
         &declared.action,
     );
     kept::check_outputs(arguments, &declared, &scratch_base)?;
+    report_files::check(&arguments.report, &declared.action)?;
     let Declared { inputs, mut action } = declared;
     let held_signals = HeldSignals::hold()?;
     let privilege = obtain_privilege()?;
@@ -107,6 +108,7 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
     // Early: its caretaker is a copy of this process, which is still small.
     let mut scratch = make_scratch(&scratch_base, arguments, &action)?;
 
+    let bound = inputs.iter().filter(|input| is_bound(input)).count();
     let mut tree = Tree::build(inputs)?;
     for needed in layout::mount_points(&action) {
         if !is_on_the_host(&tree, &needed)? {
@@ -120,6 +122,9 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
         entries: tree.len(),
         needs_fuse: needs_fuse(arguments),
     })?;
+    if choice.engine == Engine::Mounts {
+        transom_sandbox::check_mounts(bound)?;
+    }
     let host = HostRoot::at(transom_sandbox::host_tree()?);
     let projection = Projection::new(
         host,
@@ -216,6 +221,14 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
     // program gives them back too, and more quickly than we one by one.
     std::mem::forget((served, view, projection));
     Ok(outcome.end)
+}
+
+/// Whether the engine `mounts` makes a mount for it.
+fn is_bound(input: &Declaration) -> bool {
+    matches!(
+        input.mapping,
+        Mapping::File { .. } | Mapping::Directory { .. }
+    )
 }
 
 /// Whether a directory that is declared as a whole answers this name: then the

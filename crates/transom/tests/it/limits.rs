@@ -130,3 +130,19 @@ fn a_million_names_and_one() {
             .says("declare directories as a whole");
     });
 }
+
+/// As soon as they are counted: no host file is looked for.
+#[test]
+fn more_mounts_than_the_kernel_allows_are_refused_at_once() {
+    let limit = std::fs::read_to_string("/proc/sys/fs/mount-max").unwrap();
+    let limit: usize = limit.trim().parse().unwrap();
+    if limit > 200_000 {
+        transom_test::skip!("fs.mount-max is raised");
+    }
+    unprivileged_case(Engine::Mounts, |world| {
+        let manifest = names(world, limit + 1).replace("/file", "/no-such-file");
+        world.file("many.json", manifest);
+        let (run, _) = run(world, &["--", "true"]);
+        run.exited(125).says("fs.mount-max");
+    });
+}
