@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::{ViewPath, json_bytes};
+use crate::{ViewPath, json_bytes, shown};
 
 /// Something of an action's own that is mounted over a name of its view, and
 /// hides what is declared there and below.
@@ -54,7 +54,7 @@ impl fmt::Display for Cover {
                 f,
                 "belongs to the output `{at}`, which is moved to `{}` when the command has \
                  succeeded",
-                destination.display()
+                shown(&destination)
             ),
             CoverKind::Writable => write!(
                 f,

@@ -17,7 +17,7 @@ use crate::tree::{Kind, NodeId, Outcome, SYMLINKS_FOLLOWED_MAX};
 use crate::version::VersionState;
 use crate::view::Pinned;
 use crate::whole::{Child, WholeDirectory};
-use crate::{Cover, Stamp, Tree, Version, View, ViewPath, json_bytes};
+use crate::{Cover, Stamp, Tree, Version, View, ViewPath, json_bytes, shown};
 
 /// How many similar names are suggested for one that is absent.
 const NEAREST_MAX: usize = 3;
@@ -489,7 +489,7 @@ impl fmt::Display for Answer {
                 executable,
                 pinned,
             } => {
-                write!(f, "is the host file `{}`", host_path.display())?;
+                write!(f, "is the host file `{}`", shown(&host_path))?;
                 match executable {
                     Some(true) => write!(f, ", shown as executable")?,
                     Some(false) => write!(f, ", shown as not executable")?,
@@ -519,7 +519,7 @@ impl fmt::Display for Answer {
             } => write!(
                 f,
                 "is the host directory `{}` as a whole, declared at {declared_at}",
-                host_path.display()
+                shown(&host_path)
             ),
             Self::InsideWholeDirectory {
                 whole,
@@ -528,7 +528,7 @@ impl fmt::Display for Answer {
                 found,
                 pinned,
             } => {
-                let host_path = host_path.display();
+                let host_path = shown(&host_path);
                 match found {
                     Some(found) => write!(f, "is {found}, `{host_path}` on the host")?,
                     None => write!(f, "is `{host_path}` on the host, if that exists")?,
@@ -541,7 +541,7 @@ impl fmt::Display for Answer {
                 target,
                 leads_to,
             } => {
-                let target = target.display();
+                let target = shown(&target);
                 write!(
                     f,
                     "is a symbolic link to `{target}`, declared at {declared_at}, "
@@ -603,7 +603,7 @@ impl fmt::Display for Absence {
                 f,
                 "`{whole}` is mapped as a whole, and the host has no file, directory or symbolic \
                  link `{}`",
-                host_path.display()
+                shown(&host_path)
             ),
             Self::TooManySymlinks => {
                 write!(

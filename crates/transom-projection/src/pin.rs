@@ -16,7 +16,7 @@ use crate::tree::{Kind, NodeId};
 use crate::version::NewVersion;
 use crate::view::{Pinned, ViewOptions};
 use crate::whole::{Symlink, WholeDirectory};
-use crate::{Errors, OnChange, Origin, Tree, Version, ViewPath};
+use crate::{Errors, OnChange, Origin, Tree, Version, ViewPath, shown};
 
 /// The most names that one view pins below directories mapped as a whole.
 pub const NAMES_PINNED_MAX: usize = 1 << 22;
@@ -238,7 +238,7 @@ pub(crate) fn open_source(
 
 impl fmt::Display for PinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = self.source.display();
+        let source = shown(&self.source);
         write!(f, "{}: `{}`: ", self.origin, self.name)?;
         match &self.problem {
             PinProblem::Missing => write!(f, "the host has no `{source}`"),

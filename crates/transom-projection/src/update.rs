@@ -41,7 +41,7 @@ use crate::sync::{lock, write};
 use crate::tree::{EditError, Kind, Log, NodeId};
 use crate::view::State;
 use crate::{
-    Cover, Declaration, Errors, Mapping, Origin, PinError, Tree, TreeError, View, ViewPath,
+    Cover, Declaration, Errors, Mapping, Origin, PinError, Tree, TreeError, View, ViewPath, shown,
 };
 
 /// The most changes in one batch.
@@ -468,7 +468,7 @@ impl fmt::Display for UpdateError {
             } => write!(
                 f,
                 "`{name}` is {declared}, and `{}` is not; replace it instead of redirecting it",
-                source.display()
+                shown(&source)
             ),
         }
     }

@@ -10,7 +10,7 @@ use crate::sync::read;
 use crate::version::VersionState;
 use crate::view::Pinned;
 use crate::whole::{Child, WholeDirectory};
-use crate::{OnChange, Stamp, Version, View, ViewPath, json_bytes};
+use crate::{OnChange, Stamp, Version, View, ViewPath, json_bytes, shown};
 
 /// An input that is not what it was when the view was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -106,7 +106,7 @@ impl fmt::Display for ChangedInput {
             pinned,
             state,
         } = self;
-        let host_path = host_path.display();
+        let host_path = shown(&host_path);
         write!(f, "`{path}` (`{host_path}`) {}", state.description())?;
         match state {
             VersionState::Unchanged | VersionState::Deleted => {

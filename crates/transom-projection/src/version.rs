@@ -61,11 +61,11 @@ use rustix::io::Errno;
 use serde::Serialize;
 use transom_module::{Backing, ItemId, Timestamp};
 
-use crate::Stamp;
 use crate::descriptors::Kept;
 use crate::host::{HeldFile, HostFile, Location, stamp_of};
 use crate::sync::lock;
 use crate::trace::Touched;
+use crate::{Stamp, shown};
 
 /// What to do about a host file that was changed in place after it was pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
@@ -112,7 +112,7 @@ pub enum VersionState {
 
 /// A pinned version that cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` {}", host_path.display(), state.description())]
+#[error("`{}` {}", shown(&host_path), state.description())]
 pub struct StaleVersion {
     /// The host path it was pinned at.
     pub host_path: Arc<Path>,

@@ -18,7 +18,7 @@ use crate::trace::Touch;
 use crate::tree::NodeId;
 use crate::view::{Pinned, State};
 use crate::whole::{Child, Symlink, WholeDirectory};
-use crate::{Projection, Version, VersionState, View, ViewId};
+use crate::{Projection, Version, VersionState, View, ViewId, shown};
 
 /// The number listed for a name below a whole directory that nobody has looked
 /// up yet. Giving it the number that it will have would mean to pin it.
@@ -74,7 +74,7 @@ impl Volume for Projection {
                 .find(name, &view.pinner)
                 .map_err(|error| {
                     let path = directory.host.path().join(name);
-                    Error::from_host(error, format!("cannot look at `{}`", path.display()))
+                    Error::from_host(error, format!("cannot look at `{}`", shown(&path)))
                 })?
                 .map(|child| Inner::of_child(view, child)),
             Inner::File(_) | Inner::Symlink(_) => return Err(Errno::ENOTDIR.into()),
@@ -265,7 +265,7 @@ impl Projection {
                 })
             })
             .map_err(|error| {
-                let path = directory.host.path().display();
+                let path = shown(directory.host.path());
                 Error::from_host(error, format!("cannot list `{path}`"))
             })
     }

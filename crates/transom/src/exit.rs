@@ -27,9 +27,26 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-/// Prints a message of ours.
+/// Prints a message of ours, which may have several lines. Whatever is in it,
+/// it does nothing to the terminal.
 pub(crate) fn tell(message: &str) {
+    let lines = message.split('\n').map(harmless);
+    let message = lines.collect::<Vec<_>>().join("\n");
     anstream::eprintln!("{RED}transom:{RED:#} {message}");
+}
+
+/// Names are [`shown`](transom_projection::shown) where messages are made. This
+/// is for what came from elsewhere.
+fn harmless(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    for character in line.chars() {
+        if character.is_control() {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 /// The messages of an error and its causes, without those that the one before
@@ -63,6 +80,14 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+
+    #[test]
+    fn messages_do_nothing_to_the_terminal() {
+        assert_eq!(
+            harmless("a\x1b[31mb `c` \u{f6}"),
+            "a\\u{1b}[31mb `c` \u{f6}"
+        );
+    }
 
     #[test]
     fn a_cause_is_told_once() {

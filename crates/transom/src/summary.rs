@@ -11,7 +11,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 use transom_fuse::{Opcode, Statistics};
-use transom_projection::{ChangedInput, ViewStatistics};
+use transom_projection::{ChangedInput, ViewPath, ViewStatistics, shown};
 use transom_sandbox::{Exit, Output, Usage};
 
 use crate::commands::run::ReportArguments;
@@ -33,9 +33,9 @@ pub(crate) struct Summary {
     /// Inputs that are not what they were when the view was made.
     pub(crate) changed_inputs: Vec<ChangedInput>,
     /// Names written in scratch that are not declared.
-    pub(crate) undeclared_writes: Vec<String>,
+    pub(crate) undeclared_writes: Vec<ViewPath>,
     /// Where the scratch directory was kept.
-    pub(crate) kept: Option<String>,
+    pub(crate) kept: Option<Value>,
     /// Present if there was a view and the command ran in it.
     #[serde(flatten)]
     pub(crate) measured: Option<Measured>,
@@ -207,7 +207,7 @@ impl Summary {
         match &wanted.report {
             Some(path) => {
                 std::fs::write(path, anstream::adapter::strip_str(&text).to_string())
-                    .with_context(|| format!("cannot write {}", path.display()))?;
+                    .with_context(|| format!("cannot write {}", shown(&path)))?;
             }
             None => anstream::eprint!("{text}"),
         }
@@ -296,7 +296,7 @@ impl Summary {
         for output in &self.outputs {
             if output.state == OutputState::Published {
                 let path = from_here(&output.path);
-                writeln!(out, "  {GOOD}output{GOOD:#}    {}", path.display())?;
+                writeln!(out, "  {GOOD}output{GOOD:#}    {}", shown(&path))?;
             }
         }
         for input in self.changed_inputs.iter().filter(|input| !input.is_wrong()) {
@@ -305,8 +305,8 @@ impl Summary {
         for name in &self.undeclared_writes {
             writeln!(out, "  {BAD}undeclared write{BAD:#} {name}")?;
         }
-        if let Some(path) = &self.kept {
-            writeln!(out, "  kept      {path}")?;
+        if let Some(path) = self.kept.as_ref().and_then(Value::as_str) {
+            writeln!(out, "  kept      {}", shown(path))?;
         }
         if details {
             measured.write_requests(out)?;

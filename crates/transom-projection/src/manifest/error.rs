@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::json::Place;
 use super::suggestion::closest;
-use crate::{InvalidViewPath, Origin};
+use crate::{InvalidViewPath, Origin, shown};
 
 /// What is wrong with a manifest, where, and what to do about it:
 ///
@@ -200,13 +200,19 @@ pub(super) enum Problem {
     )]
     TooLong,
     /// A file that the manifest refers to cannot be read.
-    #[error("cannot read {}: {cause}", path.display())]
+    #[error("cannot read {}: {cause}", shown(&path))]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why not.
         cause: std::io::Error,
     },
+    /// A line of a file list that ends as on Windows.
+    #[error(
+        "this line ends with a carriage return; let lines end with a newline alone \
+         (`sed -i 's/\\r$//' LIST`), or separate such paths by NUL bytes (`--file-list0`)"
+    )]
+    CarriageReturn,
     /// A depfile that is not one.
     #[error("{0}")]
     Depfile(&'static str),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use transom_projection::Tree;
+use transom_projection::{Tree, shown};
 
 use crate::control::to_value;
 use crate::covers;
@@ -37,7 +37,7 @@ pub(crate) fn explain(arguments: ExplainArguments) -> anyhow::Result<ExitCode> {
         (explanation.to_string(), serde_json::to_value(explanation)?)
     } else {
         let explained = super::view::connect(&view.to_string_lossy())
-            .with_context(|| format!("{} is no manifest file", manifest.display()))?
+            .with_context(|| format!("{} is no manifest file", shown(&manifest)))?
             .explain(to_value(&path))?;
         (explained.text, explained.explanation)
     };

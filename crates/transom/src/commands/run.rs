@@ -22,7 +22,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use transom_control::{Client, Listener};
 use transom_projection::{
     Answer, Declaration, HostRoot, Mapping, OnChange, OwnerMap, Projection, ProjectionOptions,
-    Tree, View, ViewOptions, WalkEntry,
+    Tree, View, ViewOptions, WalkEntry, shown,
 };
 use transom_sandbox::layout::{self, MountPoint};
 use transom_sandbox::privilege::{self, Privilege};
@@ -34,7 +34,7 @@ pub(crate) use arguments::{
 };
 
 use self::outcome::settle;
-use crate::control::{self, ViewService};
+use crate::control::{self, ViewService, to_value};
 use crate::declared::Declared;
 use crate::engine::{self, Choice, Engine, Served, Wishes};
 use crate::progress::Progress;
@@ -174,17 +174,20 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
         arguments.outputs.keep_failed,
     )?;
     if let Some(trace) = view.trace() {
-        let target = action
-            .outputs
-            .first()
-            .map_or_else(|| "action".into(), |output| output.path.to_string());
+        let target = action.outputs.first().map_or_else(
+            || "action".into(),
+            |output| output.path.as_os_str().to_string_lossy().into_owned(),
+        );
         trace_files::write(&trace, &arguments.report, &target)?;
     }
     for message in &outcome.errors {
         exit::tell(message);
     }
     if let Some(path) = &outcome.kept {
-        exit::tell(&format!("what the command wrote was kept in {path}"));
+        exit::tell(&format!(
+            "what the command wrote was kept in {}",
+            shown(path)
+        ));
     }
     for path in &outcome.undeclared {
         exit::tell(&format!("undeclared write: {path}"));
@@ -196,7 +199,7 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
         outputs: outcome.outputs,
         changed_inputs: changed,
         undeclared_writes: outcome.undeclared,
-        kept: outcome.kept,
+        kept: outcome.kept.map(|path| to_value(path.as_os_str())),
         measured: Some(Measured {
             engine: choice.engine.name(),
             engine_reason: choice.reason,
@@ -248,7 +251,7 @@ fn is_on_the_host(tree: &Tree, needed: &MountPoint) -> anyhow::Result<bool> {
         bail!(
             "{origin}: `{path}` is needed for {purpose}, in a directory that is declared as a \
              whole, and {} is no directory of the host; make it: mkdir -p {0}",
-            host_path.display()
+            shown(&host_path)
         );
     }
     Ok(true)
@@ -379,10 +382,10 @@ impl Control {
                 bail!("a view named {name:?} is running already{pid}; give this one another name")
             }
             Err(error) if arguments.service.name.is_some() => {
-                Err(error).with_context(|| format!("cannot listen at {}", path.display()))
+                Err(error).with_context(|| format!("cannot listen at {}", shown(&path)))
             }
             Err(error) => {
-                tracing::info!(%error, path = %path.display(), "the view cannot be steered from outside");
+                tracing::info!(%error, path = %shown(&path), "the view cannot be steered from outside");
                 Ok(Self { _listener: None })
             }
         }
@@ -395,12 +398,12 @@ fn print_view(view: &View, choice: &Choice) -> anyhow::Result<()> {
         match entry {
             WalkEntry::Directory => anstream::println!("{path}/"),
             WalkEntry::File(version) => {
-                anstream::println!("{path} = {}", version.host_path().display());
+                anstream::println!("{path} = {}", shown(&version.host_path()));
             }
             WalkEntry::WholeDirectory(directory) => {
-                anstream::println!("{path}/ = {}/ (whole)", directory.path().display());
+                anstream::println!("{path}/ = {}/ (whole)", shown(&directory.path()));
             }
-            WalkEntry::Symlink { target } => anstream::println!("{path} -> {}", target.display()),
+            WalkEntry::Symlink { target } => anstream::println!("{path} -> {}", shown(&target)),
         }
         Ok::<_, std::io::Error>(())
     })?;

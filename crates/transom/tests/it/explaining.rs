@@ -94,6 +94,24 @@ fn names_of_a_manifest() {
     );
 }
 
+/// On a terminal or not.
+#[test]
+fn odd_names_are_shown_with_escapes() {
+    let world = World::here();
+    let world = &world;
+    manifest(world);
+    let (text, object) = explain(world, "action.json", "a\x1b[31mb\nc");
+    assert_eq!(
+        text,
+        "`a\\u{1b}[31mb\\nc` does not exist: `a\\u{1b}[31mb\\nc` is not declared\n"
+    );
+    assert_eq!(object["path"], "a\x1b[31mb\nc");
+    let missing = world.path().join("a\x1b[31mb");
+    let run = world.bare_action().file("f", &missing).sh("true").run();
+    let shown = missing.to_str().unwrap().replace('\x1b', "\\u{1b}");
+    run.exited(125).says(&format!("the host has no `{shown}`"));
+}
+
 /// What an action has of its own is no input, and exists.
 #[test]
 fn names_of_the_action_itself() {

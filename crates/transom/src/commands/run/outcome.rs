@@ -1,5 +1,7 @@
 //! What becomes of the outputs, and of the exit code, when a command has ended.
 
+use std::path::PathBuf;
+
 use transom_projection::{ChangedInput, OnChange, ViewPath};
 use transom_sandbox::outputs::Problem;
 use transom_sandbox::{Action, Error, Exit, Finished, Scratch, outputs};
@@ -12,8 +14,8 @@ use crate::summary::{OutputState, OutputSummary};
 pub(super) struct Outcome {
     pub(super) end: End,
     pub(super) outputs: Vec<OutputSummary>,
-    pub(super) undeclared: Vec<String>,
-    pub(super) kept: Option<String>,
+    pub(super) undeclared: Vec<ViewPath>,
+    pub(super) kept: Option<PathBuf>,
     /// What is wrong.
     pub(super) errors: Vec<String>,
 }
@@ -84,7 +86,7 @@ pub(super) fn settle(
             undeclared = outputs::undeclared(&scratch, action)?;
         }
         if !succeeded && keep_failed {
-            kept = Some(scratch.keep()?.display().to_string());
+            kept = Some(scratch.keep()?);
             outputs
                 .iter_mut()
                 .filter(|output| output.state == OutputState::Discarded)
@@ -94,7 +96,7 @@ pub(super) fn settle(
     Ok(Outcome {
         end,
         outputs,
-        undeclared: undeclared.paths.iter().map(ToString::to_string).collect(),
+        undeclared: undeclared.paths,
         kept,
         errors,
     })
