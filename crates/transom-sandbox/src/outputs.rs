@@ -69,7 +69,15 @@ pub fn check<'a, D: Display>(
     kept: impl IntoIterator<Item = Kept<'a, D>>,
 ) -> Result<()> {
     let problems = match check::destinations(action) {
-        Ok(destinations) => check::losses(action, &destinations, kept),
+        Ok(destinations) => {
+            let losses = check::losses(action, &destinations, kept);
+            // What is lost for certain need not be asked about.
+            if losses.is_empty() {
+                check::foreign(action, &destinations)
+            } else {
+                losses
+            }
+        }
         Err(problems) => problems,
     };
     if problems.is_empty() {
@@ -96,6 +104,7 @@ pub fn collect(scratch: &Scratch, action: &Action) -> Result<Collected> {
         problems.extend(more);
         Vec::new()
     });
+    problems.extend(check::foreign(action, &destinations));
     if !problems.is_empty() {
         return Err(Unacceptable { problems }.into());
     }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::path::Path;
 
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use super::destination::{Destination, Directories, Place};
 use super::mark;
@@ -38,7 +39,7 @@ pub(super) fn destinations(action: &Action) -> Result<Vec<Destination>, Vec<Prob
         });
         match usable {
             Ok(destination) => {
-                problems.extend(unlike(output, &destination, action.replace));
+                problems.extend(of_another_kind(output, &destination));
                 destinations.push(destination);
             }
             Err(why) => problems.push(Problem::NoDestination {
@@ -122,6 +123,24 @@ pub(super) fn losses<'a, D: Display>(
     problems
 }
 
+/// Directories that would be replaced, and were not made by an action.
+pub(super) fn foreign(action: &Action, destinations: &[Destination]) -> Vec<Problem> {
+    let outputs = action.outputs.iter().zip(destinations);
+    let foreign = outputs.filter(|(_, destination)| {
+        destination.found == Some(FileType::Directory)
+            && !action.replace
+            && !File::open(destination.path())
+                .map_err(|_| Errno::ACCESS)
+                .and_then(mark::is_replaceable)
+                .unwrap_or(false)
+    });
+    foreign
+        .map(|(output, _)| Problem::ForeignDirectory {
+            output: output.into(),
+        })
+        .collect()
+}
+
 fn declared_twice(outputs: &[Output]) -> Vec<Problem> {
     let mut names = HashMap::new();
     let again = outputs.iter().filter_map(|output| {
@@ -134,26 +153,13 @@ fn declared_twice(outputs: &[Output]) -> Vec<Problem> {
     again.collect()
 }
 
-/// What is at a destination and cannot be replaced.
-fn unlike(output: &Output, destination: &Destination, replace: bool) -> Option<Problem> {
+fn of_another_kind(output: &Output, destination: &Destination) -> Option<Problem> {
     let found = destination.found?;
-    match (output.kind, found == FileType::Directory) {
-        (OutputKind::File, false) => None,
-        (OutputKind::Directory, true) => {
-            let replaceable = replace
-                || File::open(destination.path())
-                    .map_err(|_| ())
-                    .and_then(|directory| mark::is_replaceable(directory).map_err(|_| ()))
-                    .is_ok_and(|replaceable| replaceable);
-            (!replaceable).then(|| Problem::ForeignDirectory {
-                output: output.into(),
-            })
-        }
-        _ => Some(Problem::DestinationKind {
-            output: output.into(),
-            found: walk::noun(found),
-        }),
-    }
+    let is_directory = found == FileType::Directory;
+    (is_directory != (output.kind == OutputKind::Directory)).then(|| Problem::DestinationKind {
+        output: output.into(),
+        found: walk::noun(found),
+    })
 }
 
 /// Destinations that are one, or lie in one another.

@@ -153,7 +153,7 @@ pub enum Problem {
 pub struct Named {
     /// Its name in the view.
     pub path: ViewPath,
-    /// The host path it is to be moved to, as it was declared.
+    /// The host path it is to be moved to.
     pub destination: PathBuf,
     /// Where it was declared.
     pub origin: Origin,
@@ -163,7 +163,8 @@ impl From<&crate::Output> for Named {
     fn from(output: &crate::Output) -> Self {
         Self {
             path: output.path.clone(),
-            destination: output.destination.clone(),
+            // Without `.` in it.
+            destination: output.destination.components().collect(),
             origin: output.origin.clone(),
         }
     }

@@ -12,7 +12,7 @@ mod outcome;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -243,6 +243,7 @@ fn is_on_the_host(tree: &Tree, needed: &MountPoint) -> anyhow::Result<bool> {
         _ => return Ok(false),
     };
     if !host_path.is_dir() {
+        let host_path: PathBuf = host_path.components().collect();
         let MountPoint {
             path,
             purpose,

@@ -640,16 +640,20 @@ fn what_is_needed_is_not_replaced(world: &World) {
     symlink(&here, here.join("link")).unwrap();
     world.file("project/.git/HEAD", "ref\n");
     let source = world.file("project/src/main.c", "main\n");
-    let refused = |destination: &str, what: &str| {
+    let refused_with = |more: &[&str], destination: &str, what: &str| {
         let action = world.action().file("w/main.c", &source);
         let action = action
             .directory("tree", here.join("project/.git"))
             .output("directory", "w/out", destination)
-            .env("HOME", here.join("home/me"))
-            .args(["--replace"]);
+            .env("HOME", here.join("home/me"));
+        let action = action.args(more);
         let run = action.sh("echo ran").run().exited(125);
         assert_eq!(run.stdout(), "");
         run.says("is or holds").says(what).says("would be lost");
+    };
+    let refused = |destination: &str, what: &str| {
+        refused_with(&[], destination, what);
+        refused_with(&["--replace"], destination, what);
     };
     world.directory("home/me");
     refused(".", "the current directory");
