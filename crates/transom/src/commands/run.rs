@@ -88,6 +88,10 @@ impl End {
 /// Does it all. `failure` is what is told should that fail.
 fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::Result<End> {
     let began = Instant::now();
+    // Names and relative paths mean nothing without it.
+    std::env::current_dir().context(
+        "the current directory cannot be used; if it was deleted, change to another one",
+    )?;
     let declared = Declared::from_arguments(arguments)?;
     let outputs = declared.action.outputs.iter();
     failure.outputs = outputs
