@@ -173,6 +173,11 @@ pub(super) enum Problem {
     /// A mount point that cannot be one.
     #[error("`mount_at` must be an absolute path other than `/`, without `.` and `..`")]
     MountPoint,
+    /// A mount point for a view that is the root.
+    #[error(
+        "`mount_at` says where the view is in the host's root; it needs `\"root\": \"host-ro\"`"
+    )]
+    MountPointInView,
     /// Something that cannot name an environment variable.
     #[error("an environment variable has a name, and no `=` or NUL byte in it")]
     VariableName,
