@@ -65,6 +65,7 @@ complete -c transom -n "__fish_transom_using_subcommand run" -l trace -d 'Write 
 complete -c transom -n "__fish_transom_using_subcommand run" -l unused-inputs-list -d 'Write the declared inputs that were never touched, one per line: Bazel\'s `unused_inputs_list`. Needs engine `fuse`' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l trace-depfile -d 'Write the files that were read or looked at as a depfile. Needs engine `fuse`' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l replace -d 'Let outputs replace what is otherwise refused: a directory that is not empty and was not made by an earlier run, and a file that is an input'
+complete -c transom -n "__fish_transom_using_subcommand run" -l keep-links -d 'Let a file output be a symbolic link, and links in outputs lead out of them: `libx.so -> libx.so.1`, or the interpreter of a Python venv'
 complete -c transom -n "__fish_transom_using_subcommand run" -l keep-failed -d 'Keep the scratch directory for inspection when the action fails'
 complete -c transom -n "__fish_transom_using_subcommand run" -l network -d 'Let the action use the host\'s network'
 complete -c transom -n "__fish_transom_using_subcommand run" -l no-proc -d 'Leave out /proc'

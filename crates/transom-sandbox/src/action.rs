@@ -40,6 +40,9 @@ pub struct Action {
     /// hold something and were not published by an action, and declared
     /// inputs.
     pub replace: bool,
+    /// Whether outputs may be, or hold, symbolic links that lead anywhere.
+    /// Otherwise a link leads to something in the same output.
+    pub keep_links: bool,
     /// Its soft limit on open files; `None`: ours. A host that has raised its
     /// own limit says here what the limit was before: some programs do
     /// something for every number below it.
@@ -67,6 +70,7 @@ impl Action {
             writable: Vec::new(),
             outputs: Vec::new(),
             replace: false,
+            keep_links: false,
             open_files_limit: None,
             timeout: None,
             termination_grace: TERMINATION_GRACE,

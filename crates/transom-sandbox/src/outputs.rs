@@ -95,7 +95,7 @@ pub fn collect(scratch: &Scratch, action: &Action) -> Result<Collected> {
     let mut problems = Vec::new();
     let mut is_present = Vec::with_capacity(action.outputs.len());
     for output in &action.outputs {
-        match examine::output(scratch.root(), output) {
+        match examine::output(scratch.root(), output, action.keep_links) {
             Ok(present) => is_present.push(present),
             Err(problem) => problems.push(problem),
         }

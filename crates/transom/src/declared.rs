@@ -89,6 +89,7 @@ impl Declared {
         action.outputs = section.outputs.into_iter().map(output).collect();
         flags.add_outputs(&arguments.outputs, &mut action)?;
         action.replace = arguments.outputs.replace;
+        action.keep_links = arguments.outputs.keep_links;
         check_nothing_is_hidden(&inputs, &action)?;
         Ok(Self { inputs, action })
     }

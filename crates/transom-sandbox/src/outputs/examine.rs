@@ -9,8 +9,13 @@ use super::problem::{Found, Problem};
 use super::{ENTRIES_NAMED_MAX, OUTPUT_DEPTH_MAX};
 use crate::{Output, OutputKind, walk};
 
-/// Says whether `output` is there. It may be absent if it is optional.
-pub(super) fn output(root: BorrowedFd<'_>, output: &Output) -> Result<bool, Problem> {
+/// Says whether `output` is there. It may be absent if it is optional. With
+/// `keep_links`, symbolic links lead anywhere.
+pub(super) fn output(
+    root: BorrowedFd<'_>,
+    output: &Output,
+    keep_links: bool,
+) -> Result<bool, Problem> {
     let path = &output.path;
     let file = match walk::open(root, path, OFlags::PATH) {
         Ok(file) => file,
@@ -27,11 +32,13 @@ pub(super) fn output(root: BorrowedFd<'_>, output: &Output) -> Result<bool, Prob
     let stat = walk::stat(&file, c"").map_err(unreadable(path))?;
     match (output.kind, walk::kind_of(&stat)) {
         (OutputKind::File, FileType::RegularFile) => {}
+        (OutputKind::File, FileType::Symlink) if keep_links => {}
         (OutputKind::Directory, FileType::Directory) => {
             let directory = walk::open_directory(root, path).map_err(unreadable(path))?;
             let tree = Tree {
                 output: path,
                 root: &directory,
+                keep_links,
             };
             tree.examine(&directory, path, 0)?;
         }
@@ -53,6 +60,7 @@ pub(super) fn output(root: BorrowedFd<'_>, output: &Output) -> Result<bool, Prob
 struct Tree<'a> {
     output: &'a ViewPath,
     root: &'a OwnedFd,
+    keep_links: bool,
 }
 
 impl Tree<'_> {
@@ -71,6 +79,7 @@ impl Tree<'_> {
                         .map_err(unreadable(&path))?;
                     self.examine(&directory, &path, depth + 1)?;
                 }
+                FileType::Symlink if self.keep_links => {}
                 FileType::Symlink => self.examine_link(directory, &entry.name, &path)?,
                 special => {
                     return Err(Problem::Special {

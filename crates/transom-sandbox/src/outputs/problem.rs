@@ -2,10 +2,12 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use transom_projection::{Origin, ViewPath};
 
 use super::OUTPUT_DEPTH_MAX;
+use crate::walk;
 
 /// Why an output cannot be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +22,10 @@ pub enum Problem {
         found: Found,
     },
     /// It is something else.
-    #[error("the declared output `{path}` should be {expected}, but the action made {found}")]
+    #[error(
+        "the declared output `{path}` should be {expected}, but the action made {found}{}",
+        link_hint(expected, found)
+    )]
     WrongKind {
         /// Its name in the view.
         path: ViewPath,
@@ -41,7 +46,7 @@ pub enum Problem {
     },
     /// A symbolic link in it leads elsewhere.
     #[error(
-        "the symbolic link `{path}` in the output `{output}` leads to `{}`, outside of the output; make it relative and let it stay inside", target.display()
+        "the symbolic link `{path}` in the output `{output}` leads to `{}`, outside of the output; make it relative and let it stay inside, or say `--keep-links`", target.display()
     )]
     LinkLeaves {
         /// The output's name in the view.
@@ -146,6 +151,14 @@ pub enum Problem {
         /// The output.
         output: Named,
     },
+}
+
+fn link_hint(expected: &str, found: &str) -> &'static str {
+    if expected == "a file" && found == walk::noun(FileType::Symlink) {
+        "; `--keep-links` allows that"
+    } else {
+        ""
+    }
 }
 
 /// An output, as a message about its destination names it.

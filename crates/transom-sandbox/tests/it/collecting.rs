@@ -206,7 +206,7 @@ fn outputs_are_what_they_were_declared_to_be() {
             "the declared output `directory` should be a file, but the action made a directory\n\
              the declared output `file` should be a directory, but the action made a file\n\
              the declared output `fifo` should be a file, but the action made a FIFO\n\
-             the declared output `link` should be a file, but the action made a symbolic link\n\
+             the declared output `link` should be a file, but the action made a symbolic link; `--keep-links` allows that\n\
              --out: the destination `{}` of the output `fine` is a directory; remove it first",
             destination.display()
         )
@@ -245,7 +245,7 @@ fn links_in_an_output_stay_in_it() {
             error,
             format!(
                 "the symbolic link `out/link` in the output `out` leads to `{target}`, outside of \
-                 the output; make it relative and let it stay inside"
+                 the output; make it relative and let it stay inside, or say `--keep-links`"
             )
         );
     }

@@ -28,6 +28,7 @@ over_both_engines!(
     atomic_writers,
     hard_links,
     symbolic_links_do_not_lead_out,
+    symbolic_links_are_kept_if_asked,
     special_files_are_no_outputs,
     the_kernel_writes,
     an_output_of_the_last_run,
@@ -422,6 +423,31 @@ fn symbolic_links_do_not_lead_out(world: &World) {
         .run();
     assert_ne!(run.code(), Some(0));
     assert!(!world.exists("made"));
+}
+
+fn symbolic_links_are_kept_if_asked(world: &World) {
+    let make = |arguments: &[&str]| {
+        let action = world
+            .action()
+            .output("file", "w/lib/libx.so", "libx.so")
+            .output("file", "w/lib/libx.so.1", "libx.so.1")
+            .output("directory", "w/venv", "venv")
+            .args(arguments);
+        action
+            .sh("cd lib; echo x > libx.so.1; ln -s libx.so.1 libx.so; ln -s /usr/bin/env ../venv/python")
+            .run()
+    };
+    make(&[])
+        .exited(123)
+        .says("`w/lib/libx.so` should be a file")
+        .says("`--keep-links`");
+    for _ in 0..2 {
+        make(&["--keep-links"]).succeeded();
+        let target = |name| fs::read_link(world.path().join(name)).unwrap();
+        assert_eq!(target("libx.so").to_str(), Some("libx.so.1"));
+        assert_eq!(target("venv/python").to_str(), Some("/usr/bin/env"));
+        assert_eq!(world.read("libx.so"), "x\n");
+    }
 }
 
 fn special_files_are_no_outputs(world: &World) {

@@ -98,6 +98,10 @@ pub(crate) struct OutputArguments {
     /// empty and was not made by an earlier run, and a file that is an input.
     #[arg(long)]
     pub(crate) replace: bool,
+    /// Let a file output be a symbolic link, and links in outputs lead out of
+    /// them: `libx.so -> libx.so.1`, or the interpreter of a Python venv.
+    #[arg(long)]
+    pub(crate) keep_links: bool,
     /// Where scratch directories are made. Outputs are moved by renaming if
     /// their destination is on the same volume, and copied otherwise.
     /// [default: beside the first output, and outside of directories that are
