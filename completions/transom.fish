@@ -43,10 +43,10 @@ complete -c transom -n "__fish_transom_using_subcommand run" -l empty-directory 
 complete -c transom -n "__fish_transom_using_subcommand run" -l file-list -d 'Map the host files that a file lists, one path per line' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l file-list0 -d 'Map the host files that a file lists, each path ended by a NUL byte' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l depfile -d 'Map the prerequisites that a depfile of a compiler names' -r -F
-complete -c transom -n "__fish_transom_using_subcommand run" -l out -d 'A directory the action makes. It is moved to PATH when the command succeeds' -r -f -a "(__fish_complete_directories)"
+complete -c transom -n "__fish_transom_using_subcommand run" -l out -d 'A directory the action makes. It replaces PATH when the command succeeds' -r -f -a "(__fish_complete_directories)"
 complete -c transom -n "__fish_transom_using_subcommand run" -l out-file -d 'A file the action makes. It is moved to PATH when the command succeeds' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l writable -d 'A directory the action may write to, whose content is thrown away' -r
-complete -c transom -n "__fish_transom_using_subcommand run" -l scratch -d 'Where scratch directories are made. Outputs are moved by renaming if their destination is on the same volume, and copied otherwise. [default: beside the first output]' -r -f -a "(__fish_complete_directories)"
+complete -c transom -n "__fish_transom_using_subcommand run" -l scratch -d 'Where scratch directories are made. Outputs are moved by renaming if their destination is on the same volume, and copied otherwise. [default: beside the first output, and outside of directories that are declared as a whole]' -r -f -a "(__fish_complete_directories)"
 complete -c transom -n "__fish_transom_using_subcommand run" -l root -d 'What the action sees as its root. [default: view]' -r -f -a "view\t'The view and nothing else'
 host-ro\t'The host\'s root, read-only, with the view mounted in it'"
 complete -c transom -n "__fish_transom_using_subcommand run" -l mount-at -d 'With `--root host-ro`, the existing host directory that the view hides. [default: the current directory]' -r -f -a "(__fish_complete_directories)"
@@ -69,6 +69,8 @@ complete -c transom -n "__fish_transom_using_subcommand run" -l report -d 'Write
 complete -c transom -n "__fish_transom_using_subcommand run" -l trace -d 'Write which inputs were read, only looked at, or never touched, and which absent names were asked for (JSON, see docs/trace.md). Needs engine `fuse`' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l unused-inputs-list -d 'Write the declared inputs that were never touched, one per line: Bazel\'s `unused_inputs_list`. Needs engine `fuse`' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l trace-depfile -d 'Write the files that were read or looked at as a depfile. Needs engine `fuse`' -r -F
+complete -c transom -n "__fish_transom_using_subcommand run" -l replace -d 'Let outputs replace what is otherwise refused: a directory that is not empty and was not made by an earlier run, and a file that is an input'
+complete -c transom -n "__fish_transom_using_subcommand run" -l keep-links -d 'Let a file output be a symbolic link, and links in outputs lead out of them: `libx.so -> libx.so.1`, or the interpreter of a Python venv'
 complete -c transom -n "__fish_transom_using_subcommand run" -l keep-failed -d 'Keep the scratch directory for inspection when the action fails'
 complete -c transom -n "__fish_transom_using_subcommand run" -l network -d 'Let the action use the host\'s network'
 complete -c transom -n "__fish_transom_using_subcommand run" -l no-proc -d 'Leave out /proc'

@@ -3,6 +3,10 @@
 set -eu
 cd "$(dirname "$0")"
 transom=${TRANSOM:-transom}
+command -v "$transom" > /dev/null || {
+    echo "demo.sh: there is no '$transom'; put transom on PATH or say TRANSOM=/path/to/transom" >&2
+    exit 1
+}
 
 # The action shows its files once for each line it reads.
 show() {

@@ -50,6 +50,12 @@ impl Client {
         Ok(Self { stream, reader })
     }
 
+    /// The process that serves the view.
+    pub fn server_pid(&self) -> io::Result<u32> {
+        let server = rustix::net::sockopt::socket_peercred(&self.stream)?;
+        Ok(server.pid.as_raw_nonzero().get().cast_unsigned())
+    }
+
     /// The view itself.
     pub fn describe(&mut self) -> Result<Description, CallError> {
         self.call("Describe", &())

@@ -20,5 +20,5 @@ mod view;
 
 pub use client::{CallError, Client};
 pub use message::MESSAGE_BYTES_MAX;
-pub use server::{CONNECTIONS_MAX, Listener, Service, check_directory, serve_connection};
+pub use server::{CONNECTIONS_MAX, Listener, Service, check_directory, serve_connection, sweep};
 pub use view::{Change, Description, Explanation, INTERFACE, INTERFACE_TEXT, Refusal};

@@ -57,18 +57,22 @@ pub struct Listener {
 impl Listener {
     /// Listens at `path`. Its directory is made if need be, for our user
     /// alone; so is the socket, and callers who are neither our user nor root,
-    /// or who run in a pid namespace below ours, are turned away. The socket
-    /// of a server that was killed is replaced; where one listens, the error
-    /// is `AddrInUse`.
+    /// or who run in a pid namespace below ours, are turned away. Sockets of
+    /// servers that were killed are removed from the directory; where one
+    /// listens, the error is `AddrInUse`.
     pub fn start(path: &Path, service: Arc<dyn Service>) -> io::Result<Self> {
+        let mut turn = None;
         if let Some(directory) = path.parent() {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(directory)?;
             check_directory(directory)?;
+            turn = Some(self::turn(directory)?);
+            remove_abandoned(directory)?;
         }
         let socket = bind(path)?;
+        drop(turn);
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         let closing = Arc::new(AtomicBool::new(false));
         let listener = Self {
@@ -96,6 +100,36 @@ impl Drop for Listener {
         // Failing means that somebody has removed it already.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Removes the sockets of servers that were killed from a directory of sockets.
+///
+/// One whose name is the number of a running process is taken to be that
+/// process's, so that not everybody who sweeps knocks at every view.
+pub fn sweep(directory: &Path) -> io::Result<()> {
+    let _turn = turn(directory)?;
+    remove_abandoned(directory)
+}
+
+/// Excludes others from binding and sweeping in that directory: a socket that
+/// is bound and not listened at yet looks like an abandoned one.
+fn turn(directory: &Path) -> io::Result<fs::File> {
+    let directory = fs::File::open(directory)?;
+    directory.lock()?;
+    Ok(directory)
+}
+
+fn remove_abandoned(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.parse::<u32>().ok());
+        let is_running = |pid: u32| Path::new("/proc").join(pid.to_string()).exists();
+        if !pid.is_some_and(is_running) && is_abandoned(&entry.path()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn bind(path: &Path) -> io::Result<UnixListener> {

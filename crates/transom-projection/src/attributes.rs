@@ -28,7 +28,7 @@ impl Shared {
 
     /// A host directory, with the host's owner, permissions and times.
     pub(crate) fn whole_attributes(&self, directory: &WholeDirectory) -> Attributes {
-        let stamp = &directory.stamp;
+        let stamp = directory.host.stamp();
         let attributes =
             Attributes::synthetic(directory.id, ItemKind::Directory, permissions(stamp.mode));
         self.shown(Attributes {

@@ -11,13 +11,13 @@ use serde::Serialize;
 use transom_module::{ItemKind, Name};
 
 use crate::edit_distance::edit_distance;
-use crate::host::{HostDirectory, HostFile};
+use crate::host::{DirectoryDescriptor, HostDirectory, HostFile};
 use crate::sync::read;
 use crate::tree::{Kind, NodeId, Outcome, SYMLINKS_FOLLOWED_MAX};
 use crate::version::VersionState;
 use crate::view::Pinned;
 use crate::whole::{Child, WholeDirectory};
-use crate::{Stamp, Tree, Version, View, ViewPath, json_bytes};
+use crate::{Cover, Stamp, Tree, Version, View, ViewPath, json_bytes, shown};
 
 /// How many similar names are suggested for one that is absent.
 const NEAREST_MAX: usize = 3;
@@ -96,6 +96,8 @@ pub enum Answer {
         #[serde(skip_serializing_if = "Option::is_none")]
         leads_to: Option<ViewPath>,
     },
+    /// Something of the action's own.
+    Covered(Cover),
     /// Nothing.
     Absent(Absence),
 }
@@ -178,6 +180,9 @@ impl Tree {
             let resolution = self.resolve_to_link(NodeId::ROOT, &rest);
             followed.extend(resolution.followed.iter().map(|link| self.path(*link)));
             let (whole, below) = match resolution.outcome {
+                outcome if let Some(cover) = self.cover_of(&outcome) => {
+                    break Answer::Covered(cover.clone());
+                }
                 Outcome::Inside { whole, below } => (whole, below),
                 Outcome::Node(node) => break self.explain_node(node, pinned(node)),
                 outcome => break Answer::Absent(self.explain_absence(outcome)),
@@ -205,6 +210,29 @@ impl Tree {
             path: path.clone(),
             followed,
             answer,
+        }
+    }
+
+    /// What is mounted over the end of a path. Inputs that are no directories
+    /// of the view are mounted above it.
+    fn cover_of(&self, outcome: &Outcome) -> Option<&Cover> {
+        match outcome {
+            Outcome::Node(node) if matches!(self.node(*node).kind, Kind::Directory(_)) => {
+                self.covering(&self.path(*node))
+            }
+            Outcome::Inside { whole, below } => {
+                let cover = self.covering(&self.path_below(*whole, below))?;
+                cover.at.starts_with(&self.path(*whole)).then_some(cover)
+            }
+            Outcome::Missing {
+                directory,
+                name,
+                rest,
+            } => {
+                let names: Vec<_> = std::iter::once(name).chain(rest).cloned().collect();
+                self.covering(&self.path_below(*directory, &names))
+            }
+            _ => None,
         }
     }
 
@@ -271,7 +299,9 @@ impl Tree {
 
     fn explain_absence(&self, outcome: Outcome) -> Absence {
         match outcome {
-            Outcome::Missing { directory, name } => self.explain_missing(directory, &name),
+            Outcome::Missing {
+                directory, name, ..
+            } => self.explain_missing(directory, &name),
             Outcome::NotADirectory(node) => Absence::NotADirectory {
                 ancestor: self.path(node),
                 found: self.node(node).kind.description(),
@@ -387,7 +417,7 @@ fn look_below(directory: &WholeDirectory, below: &[OsString]) -> Below {
 }
 
 fn look_on_host(directory: &HostDirectory, below: &[OsString]) -> io::Result<Below> {
-    let mut descriptor = directory.descriptor.try_clone()?;
+    let mut descriptor = directory.descriptor()?;
     let mut found = "a directory";
     for (depth, name) in below.iter().enumerate() {
         let file = HostFile::open_in(&descriptor, name)?;
@@ -401,7 +431,7 @@ fn look_on_host(directory: &HostDirectory, below: &[OsString]) -> io::Result<Bel
             Some(ItemKind::Directory) => found = "a directory",
             _ => return Ok(Below::Missing),
         }
-        descriptor = file.descriptor;
+        descriptor = DirectoryDescriptor::Reopened(file.descriptor);
     }
     Ok(Below::Found(found, None))
 }
@@ -459,7 +489,7 @@ impl fmt::Display for Answer {
                 executable,
                 pinned,
             } => {
-                write!(f, "is the host file `{}`", host_path.display())?;
+                write!(f, "is the host file `{}`", shown(&host_path))?;
                 match executable {
                     Some(true) => write!(f, ", shown as executable")?,
                     Some(false) => write!(f, ", shown as not executable")?,
@@ -489,7 +519,7 @@ impl fmt::Display for Answer {
             } => write!(
                 f,
                 "is the host directory `{}` as a whole, declared at {declared_at}",
-                host_path.display()
+                shown(&host_path)
             ),
             Self::InsideWholeDirectory {
                 whole,
@@ -498,7 +528,7 @@ impl fmt::Display for Answer {
                 found,
                 pinned,
             } => {
-                let host_path = host_path.display();
+                let host_path = shown(&host_path);
                 match found {
                     Some(found) => write!(f, "is {found}, `{host_path}` on the host")?,
                     None => write!(f, "is `{host_path}` on the host, if that exists")?,
@@ -511,7 +541,7 @@ impl fmt::Display for Answer {
                 target,
                 leads_to,
             } => {
-                let target = target.display();
+                let target = shown(&target);
                 write!(
                     f,
                     "is a symbolic link to `{target}`, declared at {declared_at}, "
@@ -521,6 +551,7 @@ impl fmt::Display for Answer {
                     None => write!(f, "which leads to nothing in this view"),
                 }
             }
+            Self::Covered(cover) => write!(f, "{cover}"),
             Self::Absent(absence) => write!(f, "{absence}"),
         }
     }
@@ -572,7 +603,7 @@ impl fmt::Display for Absence {
                 f,
                 "`{whole}` is mapped as a whole, and the host has no file, directory or symbolic \
                  link `{}`",
-                host_path.display()
+                shown(&host_path)
             ),
             Self::TooManySymlinks => {
                 write!(

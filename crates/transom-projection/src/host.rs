@@ -6,6 +6,11 @@
 //! permission on the file, has no effect on devices and pipes, and suffices
 //! for a bind mount, for a backing file and for another look at the
 //! attributes.
+//!
+//! What is beyond the [budget](crate::descriptors) of descriptors is known by
+//! its stamp, and found again where it was. Below a whole directory that means
+//! one name after the other from the next directory that is kept open, none of
+//! them a symbolic link, and each directory has to be the same inode as before.
 
 use std::ffi::OsStr;
 use std::io;
@@ -18,6 +23,7 @@ use rustix::io::Errno;
 use transom_module::ItemKind;
 
 use crate::Stamp;
+use crate::descriptors::{Budget, Kept};
 
 /// How often a walk is repeated that a concurrent rename disturbed.
 const DISTURBED_WALKS_MAX: usize = 16;
@@ -98,21 +104,131 @@ impl HostFile {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Self::new(rustix::fs::openat(directory, name, flags, Mode::empty())?)
     }
+
+    /// Keeps it open if there is room for that.
+    pub(crate) fn hold(self, budget: &Arc<Budget>) -> HeldFile {
+        HeldFile {
+            stamp: self.stamp,
+            kept: budget.keep(self.descriptor),
+        }
+    }
 }
 
-/// A host directory that is held open, whatever becomes of its path.
+/// A host file or directory that was opened to be pinned.
 #[derive(Debug)]
-pub(crate) struct HostDirectory {
-    pub(crate) descriptor: OwnedFd,
-    /// Where it was when it was opened.
-    pub(crate) path: Arc<Path>,
+pub(crate) struct HeldFile {
+    pub(crate) stamp: Stamp,
+    /// `None` beyond the budget.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// Where a host file is looked up again.
+#[derive(Debug)]
+pub(crate) enum Location {
+    /// At its host path, from the root.
+    Host(Arc<HostRoot>),
+    /// By the last name of its host path, in this directory.
+    Directory(Arc<HostDirectory>),
+}
+
+impl Location {
+    /// Opens what is there now.
+    pub(crate) fn find(&self, path: &Path) -> io::Result<HostFile> {
+        match self {
+            Self::Host(root) => root.open(path),
+            Self::Directory(directory) => directory.open(last_name(path)),
+        }
+    }
+}
+
+/// A host directory that is mapped as a whole, or lies in one.
+#[derive(Debug)]
+pub struct HostDirectory {
+    path: Arc<Path>,
+    location: Location,
+    stamp: Stamp,
+    kept: Option<Kept>,
+}
+
+/// A descriptor of a [`HostDirectory`], opened with `O_PATH`.
+#[derive(Debug)]
+pub enum DirectoryDescriptor<'a> {
+    /// The one that is kept open for it.
+    Kept(BorrowedFd<'a>),
+    /// One that was opened for the caller.
+    Reopened(OwnedFd),
 }
 
 impl HostDirectory {
+    pub(crate) fn new(file: HeldFile, path: Arc<Path>, location: Location) -> Self {
+        let HeldFile { stamp, kept } = file;
+        Self {
+            path,
+            location,
+            stamp,
+            kept,
+        }
+    }
+
+    /// Where it was when it was pinned.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    /// A descriptor of it. `ESTALE` if none is kept open, and another directory
+    /// is there now.
+    pub fn descriptor(&self) -> io::Result<DirectoryDescriptor<'_>> {
+        let mut way = Vec::new();
+        let mut directory = self;
+        let mut descriptor = loop {
+            if let Some(kept) = &directory.kept {
+                break DirectoryDescriptor::Kept(kept.as_fd());
+            }
+            match &directory.location {
+                Location::Host(root) => break directory.reopened(root.open(&directory.path)?)?,
+                Location::Directory(parent) => {
+                    way.push(directory);
+                    directory = parent;
+                }
+            }
+        };
+        for directory in way.into_iter().rev() {
+            let found = HostFile::open_in(&descriptor, last_name(&directory.path))?;
+            descriptor = directory.reopened(found)?;
+        }
+        Ok(descriptor)
+    }
+
     /// Opens one name in it; a symbolic link is opened itself.
     pub(crate) fn open(&self, name: &OsStr) -> io::Result<HostFile> {
-        HostFile::open_in(&self.descriptor, name)
+        HostFile::open_in(self.descriptor()?, name)
     }
+
+    fn reopened(&self, found: HostFile) -> io::Result<DirectoryDescriptor<'static>> {
+        if found.stamp.is_same_inode(&self.stamp) {
+            Ok(DirectoryDescriptor::Reopened(found.descriptor))
+        } else {
+            Err(Errno::STALE.into())
+        }
+    }
+}
+
+impl AsFd for DirectoryDescriptor<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Kept(descriptor) => *descriptor,
+            Self::Reopened(descriptor) => descriptor.as_fd(),
+        }
+    }
+}
+
+fn last_name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
 }
 
 /// The present stamp of an open file.

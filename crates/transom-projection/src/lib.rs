@@ -19,7 +19,9 @@
 //! [`Volume`](transom_module::Volume), and share what they have in common.
 
 mod attributes;
+mod cover;
 mod declaration;
+mod descriptors;
 mod edit_distance;
 mod errors;
 mod explain;
@@ -30,6 +32,7 @@ mod parallel;
 mod pin;
 mod projection;
 mod shared;
+mod shown;
 mod stamp;
 mod sync;
 pub mod trace;
@@ -42,14 +45,16 @@ mod view_path;
 mod volume;
 mod whole;
 
+pub use cover::{Cover, CoverKind};
 pub use declaration::{Declaration, Mapping, Origin};
 pub use errors::{ERRORS_SHOWN_MAX, Errors};
 pub use explain::{Absence, Answer, Explanation, PinnedVersion};
-pub use host::HostRoot;
+pub use host::{DirectoryDescriptor, HostDirectory, HostRoot};
 pub use manifest::{Manifest, ManifestError};
 pub use pin::{NAMES_PINNED_MAX, PinError, PinProblem};
 pub use projection::{Projection, ProjectionOptions};
 pub use shared::OwnerMap;
+pub use shown::{Shown, shown};
 pub use stamp::Stamp;
 pub use trace::TraceReport;
 pub use tree::{ENTRIES_MAX, Tree, TreeError};

@@ -8,15 +8,15 @@ use rustix::io::Errno;
 use transom_module::{ItemId, ItemKind, Timestamp};
 
 use crate::errors::Collected;
-use crate::host::{HostDirectory, HostFile, HostRoot};
+use crate::host::{HeldFile, HostDirectory, Location};
 use crate::parallel::in_ranges;
 use crate::shared::{IdBlock, Shared};
 use crate::trace::Touched;
 use crate::tree::{Kind, NodeId};
-use crate::version::{Location, NewVersion};
+use crate::version::NewVersion;
 use crate::view::{Pinned, ViewOptions};
 use crate::whole::{Symlink, WholeDirectory};
-use crate::{Errors, OnChange, Origin, Tree, Version, ViewPath};
+use crate::{Errors, OnChange, Origin, Tree, Version, ViewPath, shown};
 
 /// The most names that one view pins below directories mapped as a whole.
 pub const NAMES_PINNED_MAX: usize = 1 << 22;
@@ -95,7 +95,7 @@ impl Pinner {
             for index in range {
                 let node = &tree.nodes()[index];
                 let path = || tree.path(NodeId::from_index(index));
-                match node.kind.open_source(&self.shared.host) {
+                match node.kind.open_source(&self.shared) {
                     Ok(file) => {
                         let parent = ids.id(node.parent.index());
                         pins.push(self.pin(&node.kind, file, ids.id(index), parent, path));
@@ -129,7 +129,7 @@ impl Pinner {
     pub(crate) fn pin(
         &self,
         kind: &Kind,
-        file: Option<HostFile>,
+        file: Option<HeldFile>,
         id: ItemId,
         parent: ItemId,
         path: impl FnOnce() -> ViewPath,
@@ -139,18 +139,10 @@ impl Pinner {
                 let location = Location::Host(self.shared.host.clone());
                 Pinned::File(self.version(file, source.clone(), location, *executable))
             }
-            (Kind::WholeDirectory { source }, Some(HostFile { descriptor, stamp })) => {
-                let host = HostDirectory {
-                    descriptor,
-                    path: source.clone(),
-                };
-                Pinned::Whole(Arc::new(WholeDirectory::new(
-                    id,
-                    parent,
-                    path(),
-                    host,
-                    stamp,
-                )))
+            (Kind::WholeDirectory { source }, Some(file)) => {
+                let location = Location::Host(self.shared.host.clone());
+                let host = HostDirectory::new(file, source.clone(), location);
+                Pinned::Whole(Arc::new(WholeDirectory::new(id, parent, path(), host)))
             }
             (Kind::Directory(_), _) => Pinned::directory(id),
             (Kind::Symlink { target }, _) => Pinned::Symlink(Arc::new(Symlink {
@@ -169,7 +161,7 @@ impl Pinner {
 
     pub(crate) fn version(
         &self,
-        file: HostFile,
+        file: HeldFile,
         host_path: Arc<Path>,
         location: Location,
         executable: Option<bool>,
@@ -203,13 +195,13 @@ impl Pinner {
 impl Kind {
     /// Opens the host file it needs, if any. An error comes with the host
     /// path.
-    fn open_source(&self, host: &HostRoot) -> Result<Option<HostFile>, (Arc<Path>, PinProblem)> {
+    fn open_source(&self, shared: &Shared) -> Result<Option<HeldFile>, (Arc<Path>, PinProblem)> {
         let (source, expected) = match self {
             Self::File { source, .. } => (source, Expected::File),
             Self::WholeDirectory { source } => (source, Expected::Directory),
             Self::Directory(_) | Self::Symlink { .. } => return Ok(None),
         };
-        match open_source(host, source, expected) {
+        match open_source(shared, source, expected) {
             Ok(file) => Ok(Some(file)),
             Err(problem) => Err((source.clone(), problem)),
         }
@@ -219,11 +211,11 @@ impl Kind {
 /// Opens a source and makes sure that it can be served as what it was
 /// declared.
 pub(crate) fn open_source(
-    host: &HostRoot,
+    shared: &Shared,
     path: &Path,
     expected: Expected,
-) -> Result<HostFile, PinProblem> {
-    let file = host.open(path).map_err(|error| match error.kind() {
+) -> Result<HeldFile, PinProblem> {
+    let file = shared.host.open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => PinProblem::Missing,
         io::ErrorKind::PermissionDenied => PinProblem::Unreadable,
         _ => PinProblem::Host(error),
@@ -237,8 +229,8 @@ pub(crate) fn open_source(
         (Expected::Directory, kind) => return Err(PinProblem::NotADirectory(kind)),
         (_, kind) => return Err(PinProblem::NotAFile(kind)),
     }
-    if host.may_read(&file) {
-        Ok(file)
+    if shared.host.may_read(&file) {
+        Ok(file.hold(&shared.budget))
     } else {
         Err(PinProblem::Unreadable)
     }
@@ -246,7 +238,7 @@ pub(crate) fn open_source(
 
 impl fmt::Display for PinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = self.source.display();
+        let source = shown(&self.source);
         write!(f, "{}: `{}`: ", self.origin, self.name)?;
         match &self.problem {
             PinProblem::Missing => write!(f, "the host has no `{source}`"),

@@ -12,7 +12,7 @@ use crate::sync::{read, write};
 use crate::{Errors, PinError, Tree, View, ViewId, ViewOptions};
 
 /// Descriptors left alone however small the process's limit is: for the
-/// transport, whole directories, outputs and whatever else the program opens.
+/// transport, open files, outputs and whatever else the program opens.
 const DESCRIPTORS_RESERVED: usize = 256;
 
 /// How a projection behaves.
@@ -20,10 +20,11 @@ const DESCRIPTORS_RESERVED: usize = 256;
 pub struct ProjectionOptions {
     /// Which owners of host files can be shown; `None` if all can.
     pub owners: Option<OwnerMap>,
-    /// How many descriptors may be kept for pinned files. `None` takes three
-    /// quarters of the process's limit (the soft `RLIMIT_NOFILE`) less 256,
-    /// so a program should raise that limit first. Files beyond it are pinned
-    /// by their stamp alone; see [`Version`](crate::Version).
+    /// How many descriptors may be kept for pinned files and directories.
+    /// `None` takes three quarters of the process's limit (the soft
+    /// `RLIMIT_NOFILE`) less 256, so a program should raise that limit first.
+    /// What is beyond it is pinned by its stamp alone; see
+    /// [`Version`](crate::Version).
     pub descriptors: Option<usize>,
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use transom_module::ItemId;
 
+use crate::descriptors::Budget;
 use crate::host::HostRoot;
 use crate::version::VersionTable;
 
@@ -12,6 +13,8 @@ use crate::version::VersionTable;
 pub(crate) struct Shared {
     pub(crate) host: Arc<HostRoot>,
     pub(crate) versions: Arc<VersionTable>,
+    /// For the descriptors that are kept for files and directories.
+    pub(crate) budget: Arc<Budget>,
     pub(crate) owners: Option<OwnerMap>,
     next_id: AtomicU64,
 }
@@ -20,7 +23,8 @@ impl Shared {
     pub(crate) fn new(host: HostRoot, descriptors: usize, owners: Option<OwnerMap>) -> Self {
         Self {
             host: Arc::new(host),
-            versions: Arc::new(VersionTable::new(descriptors)),
+            versions: Arc::default(),
+            budget: Arc::new(Budget::new(descriptors)),
             owners,
             next_id: AtomicU64::new(ItemId::ROOT.raw() + 1),
         }

@@ -79,7 +79,7 @@ impl fmt::Display for Stamp {
 }
 
 /// A time as seconds since 1970 with nine decimals, which keeps it exact.
-struct Seconds(Timestamp);
+pub(crate) struct Seconds(pub(crate) Timestamp);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use transom_module::Name;
 
 use crate::errors::Collected;
-use crate::{Declaration, Errors, Mapping, Origin, ViewPath};
+use crate::{Cover, Declaration, Errors, Mapping, Origin, ViewPath};
 
 pub(crate) use edit::{EditError, Log};
 pub use error::TreeError;
@@ -46,6 +46,8 @@ pub const ENTRIES_MAX: usize = 1 << 24;
 #[derive(Debug)]
 pub struct Tree {
     nodes: Vec<Node>,
+    /// What an action mounts over names.
+    covers: Vec<Cover>,
 }
 
 /// The number of a node in its tree.
@@ -133,6 +135,25 @@ impl Tree {
         Ok(())
     }
 
+    /// Tells what will be mounted over names of the tree, so that they are
+    /// explained by it, and steering does not declare what nobody would see.
+    pub fn cover(&mut self, covers: Vec<Cover>) {
+        self.covers = covers;
+    }
+
+    /// What is mounted over `path` or, if it is several things, the innermost.
+    pub(crate) fn covering(&self, path: &ViewPath) -> Option<&Cover> {
+        let covers = self.covers.iter();
+        covers
+            .filter(|cover| path.starts_with(&cover.at))
+            .max_by_key(|cover| cover.at.as_bytes().len())
+    }
+
+    /// What is mounted below `path`.
+    pub(crate) fn covered_below(&self, path: &ViewPath) -> Option<&Cover> {
+        self.covers.iter().find(|cover| cover.at.starts_with(path))
+    }
+
     /// How many names are declared or implied, the root not counted.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -163,6 +184,7 @@ impl Tree {
                 },
                 kind: Kind::Directory(Box::default()),
             }],
+            covers: Vec::new(),
         }
     }
 

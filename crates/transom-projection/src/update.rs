@@ -35,12 +35,14 @@ use std::sync::MutexGuard;
 use transom_module::{Invalidation, ItemId, ItemKind};
 
 use crate::errors::Collected;
-use crate::host::HostFile;
+use crate::host::HeldFile;
 use crate::pin::{Expected, Pinner, open_source};
 use crate::sync::{lock, write};
 use crate::tree::{EditError, Kind, Log, NodeId};
 use crate::view::State;
-use crate::{Declaration, Errors, Mapping, Origin, PinError, Tree, TreeError, View, ViewPath};
+use crate::{
+    Cover, Declaration, Errors, Mapping, Origin, PinError, Tree, TreeError, View, ViewPath, shown,
+};
 
 /// The most changes in one batch.
 pub const CHANGES_MAX: usize = 1 << 20;
@@ -78,8 +80,28 @@ pub enum UpdateError {
     NotDeclared(ViewPath),
     /// A directory that holds declared names cannot stand for something else.
     NotEmpty(ViewPath),
-    /// A directory that something is mounted on, or below.
-    Required(ViewPath),
+    /// A directory that has to stay.
+    Required {
+        /// The name.
+        name: ViewPath,
+        /// What is mounted there or below; `None` for the action's working
+        /// directory.
+        mounted: Option<Cover>,
+    },
+    /// A name that something is mounted over: nobody would see the change.
+    Covered {
+        /// The name.
+        name: ViewPath,
+        /// What is there.
+        cover: Cover,
+    },
+    /// A name to be added that is declared already.
+    Exists {
+        /// The name.
+        name: ViewPath,
+        /// Where it was declared.
+        first: Origin,
+    },
     /// Only files and whole directories have a source that can be redirected.
     NoSource {
         /// The name.
@@ -104,7 +126,7 @@ pub enum UpdateError {
 #[derive(Debug)]
 pub struct Update<'v> {
     view: &'v View,
-    changes: Vec<(Change, Option<HostFile>)>,
+    changes: Vec<(Change, Option<HeldFile>)>,
     names: Vec<Invalidation>,
     _turn: MutexGuard<'v, ()>,
 }
@@ -185,7 +207,7 @@ impl Drop for Update<'_> {
 fn open_sources(
     pinner: &Pinner,
     changes: &[Change],
-) -> Result<Vec<Option<HostFile>>, Errors<PinError>> {
+) -> Result<Vec<Option<HeldFile>>, Errors<PinError>> {
     let mut errors = Collected::default();
     let mut opened = Vec::with_capacity(changes.len());
     for change in changes {
@@ -193,7 +215,7 @@ fn open_sources(
             opened.push(None);
             continue;
         };
-        match open_source(&pinner.shared.host, source, expected) {
+        match open_source(&pinner.shared, source, expected) {
             Ok(file) => opened.push(Some(file)),
             Err(problem) => errors.push(PinError {
                 name: change.name().clone(),
@@ -248,27 +270,37 @@ impl Tree {
     fn apply(
         &mut self,
         change: &Change,
-        file: Option<&HostFile>,
+        file: Option<&HeldFile>,
         epoch: NonZeroU32,
         log: &mut Log,
     ) -> Result<Option<NodeId>, UpdateError> {
+        let name = change.name();
+        if let Some(cover) = self.covering(name) {
+            return Err(UpdateError::Covered {
+                name: name.clone(),
+                cover: cover.clone(),
+            });
+        }
         match change {
             Change::Add(declaration) => match self.add(declaration.clone(), log) {
                 Ok(node) => Ok(Some(node)),
+                Err(TreeError::Duplicate { name, first, .. }) => {
+                    Err(UpdateError::Exists { name, first })
+                }
                 Err(error) => Err(UpdateError::Tree(error)),
             },
             Change::Replace(declaration) => match self.replace(declaration.clone(), log) {
                 Ok(node) => Ok(Some(node)),
-                Err(error) => Err(error.of(&declaration.name)),
+                Err(error) => Err(self.refusal(&error, name)),
             },
             Change::Withdraw(name) => match self.withdraw(name, epoch, log) {
                 Ok(()) => Ok(None),
-                Err(error) => Err(error.of(name)),
+                Err(error) => Err(self.refusal(&error, name)),
             },
             Change::Redirect { name, source } => {
                 let node = match self.redirect(name, source.as_path().into(), log) {
                     Ok(node) => node,
-                    Err(error) => return Err(error.of(name)),
+                    Err(error) => return Err(self.refusal(&error, name)),
                 };
                 match file {
                     Some(file) if self.node(node).kind.is_served_by(file) => Ok(Some(node)),
@@ -281,26 +313,27 @@ impl Tree {
             }
         }
     }
-}
 
-impl Kind {
-    fn is_served_by(&self, file: &HostFile) -> bool {
-        match file.stamp.kind() {
-            Some(ItemKind::File) => matches!(self, Self::File { .. }),
-            Some(ItemKind::Directory) => matches!(self, Self::WholeDirectory { .. }),
-            _ => false,
+    fn refusal(&self, error: &EditError, name: &ViewPath) -> UpdateError {
+        let name = name.clone();
+        match error {
+            EditError::Missing => UpdateError::NotDeclared(name),
+            EditError::NotEmpty => UpdateError::NotEmpty(name),
+            EditError::Required => UpdateError::Required {
+                mounted: self.covered_below(&name).cloned(),
+                name,
+            },
+            &EditError::NoSource(found) => UpdateError::NoSource { name, found },
         }
     }
 }
 
-impl EditError {
-    fn of(self, name: &ViewPath) -> UpdateError {
-        let name = name.clone();
-        match self {
-            Self::Missing => UpdateError::NotDeclared(name),
-            Self::NotEmpty => UpdateError::NotEmpty(name),
-            Self::Required => UpdateError::Required(name),
-            Self::NoSource(found) => UpdateError::NoSource { name, found },
+impl Kind {
+    fn is_served_by(&self, file: &HeldFile) -> bool {
+        match file.stamp.kind() {
+            Some(ItemKind::File) => matches!(self, Self::File { .. }),
+            Some(ItemKind::Directory) => matches!(self, Self::WholeDirectory { .. }),
+            _ => false,
         }
     }
 }
@@ -314,7 +347,7 @@ impl State {
     /// host file now. On error, part of it is done and in the log.
     fn edit(
         &mut self,
-        changes: &[(Change, Option<HostFile>)],
+        changes: &[(Change, Option<HeldFile>)],
         log: &mut Log,
     ) -> Result<Vec<Option<NodeId>>, UpdateError> {
         let epoch = self.next_epoch();
@@ -329,7 +362,7 @@ impl State {
     }
 
     /// Makes the items of the nodes that are other items now.
-    fn pin_edited(&mut self, pinner: &Pinner, log: &Log, mut files: HashMap<NodeId, HostFile>) {
+    fn pin_edited(&mut self, pinner: &Pinner, log: &Log, mut files: HashMap<NodeId, HeldFile>) {
         // Parents come before children, so a new parent's number is known.
         let mut renewed: Vec<_> = log.renewed().collect();
         renewed.sort();
@@ -404,10 +437,25 @@ impl fmt::Display for UpdateError {
                 "`{name}` is a directory that holds declared names; withdraw it before declaring \
                  something else there"
             ),
-            Self::Required(name) => write!(
+            Self::Required {
+                name,
+                mounted: Some(cover),
+            } => write!(f, "`{name}` has to stay: `{}` {cover}", cover.at),
+            Self::Required {
+                name,
+                mounted: None,
+            } => write!(
                 f,
-                "`{name}` has to stay: an output, `/dev` or the like is mounted there for the \
-                 action"
+                "`{name}` has to stay: the action's working directory is there or below"
+            ),
+            Self::Covered { name, cover } => write!(
+                f,
+                "a change of `{name}` would not be seen, because it {cover}"
+            ),
+            Self::Exists { name, first } => write!(
+                f,
+                "`{name}` is declared already at {first}; replace it, or redirect it to another \
+                 host file"
             ),
             Self::NoSource { name, found } => write!(
                 f,
@@ -420,7 +468,7 @@ impl fmt::Display for UpdateError {
             } => write!(
                 f,
                 "`{name}` is {declared}, and `{}` is not; replace it instead of redirecting it",
-                source.display()
+                shown(&source)
             ),
         }
     }

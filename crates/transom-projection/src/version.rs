@@ -27,17 +27,19 @@
 //! 3. The name leads to another inode: replaced.
 //! 4. Same inode; link count, mode or owner differ: that explains the ctime,
 //!    unchanged.
-//! 5. Nothing explains the ctime: somebody wrote and then set the mtime back.
-//!    Changed in place.
+//! 5. Nothing explains the ctime: touched. A hard link was made and removed
+//!    again, as caches do all the time, or an extended attribute was set; or
+//!    somebody wrote and then set the mtime back. Without the old bytes the two
+//!    cannot be told apart.
 //!
-//! Two mistakes are left. Someone who writes, sets the mtime back *and* changes
-//! the link count goes unnoticed; that takes intent. And a change that moves
-//! the ctime without a trace (a hard link made and removed again, an extended
-//! attribute) is taken for a write; a needless refusal that names the file is
-//! better than a wrong output.
+//! What is touched is served, and told in the summary, but no action fails for
+//! it: a write that is hidden like that takes intent, and a build that fails
+//! because a cache linked its inputs makes people turn the check off. Someone
+//! who writes, sets the mtime back *and* changes the link count leaves no trace
+//! at all.
 //!
-//! **Without a descriptor.** Descriptors are a limited resource. When the
-//! budget is used up a version is pinned by its stamp alone, and every open
+//! **Without a descriptor.** When the [budget](crate::descriptors) is used up
+//! a version is pinned by its stamp alone, and every open
 //! walks the path again and compares. A replaced file cannot be served then,
 //! and is refused.
 //!
@@ -48,11 +50,10 @@
 //! whose open it was.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::{fmt, io};
 
@@ -60,10 +61,11 @@ use rustix::io::Errno;
 use serde::Serialize;
 use transom_module::{Backing, ItemId, Timestamp};
 
-use crate::Stamp;
-use crate::host::{HostDirectory, HostFile, HostRoot, stamp_of};
+use crate::descriptors::Kept;
+use crate::host::{HeldFile, HostFile, Location, stamp_of};
 use crate::sync::lock;
 use crate::trace::Touched;
+use crate::{Stamp, shown};
 
 /// What to do about a host file that was changed in place after it was pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
@@ -84,6 +86,11 @@ pub enum OnChange {
 pub enum VersionState {
     /// The file is as it was pinned.
     Unchanged,
+    /// Its change time moved, and nothing tells why.
+    Touched {
+        /// Its stamp now.
+        now: Stamp,
+    },
     /// The bytes of the pinned file were changed.
     ChangedInPlace {
         /// Its stamp now.
@@ -105,12 +112,14 @@ pub enum VersionState {
 
 /// A pinned version that cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` {}", host_path.display(), state.description())]
+#[error("`{}` {}", shown(&host_path), state.description())]
 pub struct StaleVersion {
     /// The host path it was pinned at.
     pub host_path: Arc<Path>,
     /// Why it cannot be served.
     pub state: VersionState,
+    /// Whether that is known for the first time.
+    pub is_news: bool,
 }
 
 impl VersionState {
@@ -119,6 +128,9 @@ impl VersionState {
     pub fn description(&self) -> &'static str {
         match self {
             Self::Unchanged => "is unchanged",
+            Self::Touched { .. } => {
+                "has another change time than when it was pinned, and everything else as it was"
+            }
             Self::ChangedInPlace { .. } => "was changed in place after it was pinned",
             Self::Replaced { .. } => "was replaced by another file after it was pinned",
             Self::Deleted => "was deleted after it was pinned",
@@ -130,7 +142,10 @@ impl VersionState {
 impl VersionState {
     fn of_failed_look(error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Deleted,
+            // Stale: its directory is another one now.
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::StaleNetworkFileHandle => Self::Deleted,
             _ => Self::Unknown {
                 errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
             },
@@ -155,16 +170,8 @@ pub struct Version {
     table: Weak<VersionTable>,
 }
 
-/// Where the name of a version is looked up again.
-pub(crate) enum Location {
-    /// `host_path`, from the root.
-    Host(Arc<HostRoot>),
-    /// The last name of `host_path`, in this directory.
-    Directory(Arc<HostDirectory>),
-}
-
 enum Pin {
-    Descriptor(Backing),
+    Descriptor(Kept),
     /// Only the stamp, and the descriptor of the latest open as long as
     /// somebody uses it: all of them get the same one.
     Stamp(Mutex<Weak<OwnedFd>>),
@@ -172,7 +179,7 @@ enum Pin {
 
 /// Everything a version is made from.
 pub(crate) struct NewVersion {
-    pub(crate) file: HostFile,
+    pub(crate) file: HeldFile,
     pub(crate) host_path: Arc<Path>,
     pub(crate) location: Location,
     pub(crate) executable: Option<bool>,
@@ -221,17 +228,17 @@ impl Version {
     /// with `O_PATH`. What the policy wants reported is remembered.
     pub fn open(&self) -> Result<Backing, StaleVersion> {
         self.opened.store(true, Ordering::Relaxed);
-        if let (Pin::Descriptor(backing), OnChange::Ignore) = (&self.pin, self.on_change) {
-            return Ok(backing.clone());
+        if let (Pin::Descriptor(kept), OnChange::Ignore) = (&self.pin, self.on_change) {
+            return Ok(backing(kept));
         }
         let (state, found) = self.examine();
         let backing = match (&self.pin, found) {
-            (Pin::Descriptor(backing), _) => Some(backing.clone()),
+            (Pin::Descriptor(kept), _) => Some(backing(kept)),
             (Pin::Stamp(latest), Some(found)) => Some(shared(latest, found)),
             (Pin::Stamp(_), None) => None,
         };
         let is_served = match (state, self.on_change) {
-            (VersionState::Unchanged, _) => true,
+            (VersionState::Unchanged | VersionState::Touched { .. }, _) => true,
             (VersionState::Replaced { .. }, _) => matches!(self.pin, Pin::Descriptor(_)),
             (_, OnChange::Ignore) => true,
             (VersionState::ChangedInPlace { .. }, policy) => policy == OnChange::Report,
@@ -240,14 +247,13 @@ impl Version {
         // What nobody could look at may be all right the next time.
         let is_known = !matches!(state, VersionState::Unknown { .. });
         let is_changed = matches!(state, VersionState::ChangedInPlace { .. });
-        if is_known && (is_changed || !is_served) {
-            let _ = self.noticed.set(state);
-        }
+        let is_noted = is_known && (is_changed || !is_served) && self.noticed.set(state).is_ok();
         match backing {
             Some(backing) if is_served => Ok(backing),
             _ => Err(StaleVersion {
                 host_path: self.host_path.clone(),
                 state,
+                is_news: is_noted || !is_known,
             }),
         }
     }
@@ -258,9 +264,9 @@ impl Version {
     /// ([`View::verify`](crate::View::verify)) is worth anything.
     pub fn open_to_mount(&self) -> Result<Backing, StaleVersion> {
         match &self.pin {
-            Pin::Descriptor(backing) => {
+            Pin::Descriptor(kept) => {
                 self.opened.store(true, Ordering::Relaxed);
-                Ok(backing.clone())
+                Ok(backing(kept))
             }
             Pin::Stamp(_) => self.open(),
         }
@@ -294,8 +300,8 @@ impl Version {
 
     /// The state, and what the name leads to if it was looked up.
     fn examine(&self) -> (VersionState, Option<OwnedFd>) {
-        if let Pin::Descriptor(backing) = &self.pin {
-            match stamp_of(backing.as_fd()) {
+        if let Pin::Descriptor(kept) = &self.pin {
+            match stamp_of(kept.as_fd()) {
                 Ok(now) if now.changed == self.stamp.changed && self.has_same_bytes(&now) => {
                     return (VersionState::Unchanged, None);
                 }
@@ -307,7 +313,7 @@ impl Version {
                 _ => {}
             }
         }
-        match self.find_again() {
+        match self.location.find(&self.host_path) {
             Ok(HostFile { descriptor, stamp }) => (self.compare(stamp), Some(descriptor)),
             Err(error) => (VersionState::of_failed_look(&error), None),
         }
@@ -321,28 +327,22 @@ impl Version {
         }
         let ctime_is_explained = (now.links, now.mode, now.uid, now.gid)
             != (pinned.links, pinned.mode, pinned.uid, pinned.gid);
-        let is_unchanged =
-            self.has_same_bytes(&now) && (now.changed == pinned.changed || ctime_is_explained);
-        if is_unchanged {
+        if !self.has_same_bytes(&now) {
+            VersionState::ChangedInPlace { now }
+        } else if now.changed == pinned.changed || ctime_is_explained {
             VersionState::Unchanged
         } else {
-            VersionState::ChangedInPlace { now }
+            VersionState::Touched { now }
         }
     }
 
     fn has_same_bytes(&self, now: &Stamp) -> bool {
         (now.size, now.modified) == (self.stamp.size, self.stamp.modified)
     }
+}
 
-    fn find_again(&self) -> io::Result<HostFile> {
-        match &self.location {
-            Location::Host(root) => root.open(&self.host_path),
-            Location::Directory(directory) => {
-                let name = self.host_path.file_name().unwrap_or(OsStr::new(""));
-                directory.open(name)
-            }
-        }
-    }
+fn backing(kept: &Kept) -> Backing {
+    Backing::new(kept.descriptor().clone())
 }
 
 /// `found`, unless an equal descriptor is in use already.
@@ -371,14 +371,9 @@ impl fmt::Debug for Version {
     }
 }
 
-/// The versions that are alive, for sharing, and the budget of descriptors
-/// they may hold.
-#[derive(Debug)]
-pub(crate) struct VersionTable {
-    versions: Mutex<HashMap<Key, Weak<Version>>>,
-    /// How many more descriptors versions may keep.
-    budget: AtomicUsize,
-}
+/// The versions that are alive, for sharing.
+#[derive(Debug, Default)]
+pub(crate) struct VersionTable(Mutex<HashMap<Key, Weak<Version>>>);
 
 /// What versions have to agree on to be one.
 #[derive(Debug, PartialEq, Eq)]
@@ -394,14 +389,6 @@ struct Key {
 }
 
 impl VersionTable {
-    /// A table whose versions keep up to `budget` descriptors.
-    pub(crate) fn new(budget: usize) -> Self {
-        Self {
-            versions: Mutex::default(),
-            budget: AtomicUsize::new(budget),
-        }
-    }
-
     /// The version of that file that exists already, or a new one with the
     /// number `id`.
     pub(crate) fn share(
@@ -415,7 +402,7 @@ impl VersionTable {
             new.executable,
             new.on_change,
         );
-        let mut versions = lock(&self.versions);
+        let mut versions = lock(&self.0);
         if let Some(version) = versions.get(&key).and_then(Weak::upgrade) {
             return version;
         }
@@ -430,13 +417,7 @@ impl VersionTable {
     }
 
     fn make(self: &Arc<Self>, new: NewVersion, id: ItemId) -> Version {
-        let HostFile { descriptor, stamp } = new.file;
-        let one_less = |left: usize| left.checked_sub(1);
-        let budget = &self.budget;
-        let pin = match budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
-            Ok(_) => Pin::Descriptor(Backing::new(descriptor)),
-            Err(_) => Pin::Stamp(Mutex::default()),
-        };
+        let HeldFile { stamp, kept } = new.file;
         Version {
             id,
             stamp,
@@ -444,7 +425,7 @@ impl VersionTable {
             on_change: new.on_change,
             host_path: new.host_path,
             location: new.location,
-            pin,
+            pin: kept.map_or_else(|| Pin::Stamp(Mutex::default()), Pin::Descriptor),
             opened: AtomicBool::new(false),
             touched: Touched::default(),
             noticed: OnceLock::new(),
@@ -454,16 +435,13 @@ impl VersionTable {
 
     /// Called when the last reference to `version` is gone.
     fn forget(&self, version: &Version) {
-        if let Pin::Descriptor(_) = version.pin {
-            self.budget.fetch_add(1, Ordering::Relaxed);
-        }
         let key = Key::of(
             &version.stamp,
             &version.host_path,
             version.executable,
             version.on_change,
         );
-        let mut versions = lock(&self.versions);
+        let mut versions = lock(&self.0);
         // The place may belong to an equal version that was made since.
         if versions
             .get(&key)

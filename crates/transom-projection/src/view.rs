@@ -1,12 +1,11 @@
 use std::ffi::OsStr;
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, RwLock};
 
 use transom_module::{ItemId, ItemKind, Lifetime};
 
+use crate::host::HostDirectory;
 use crate::pin::{PinError, Pinner};
 use crate::shared::Shared;
 use crate::sync::read;
@@ -87,13 +86,8 @@ pub enum WalkEntry<'v> {
     /// A declared file. [`Version::open`] and [`Version::open_to_mount`] give
     /// a descriptor for it.
     File(&'v Arc<Version>),
-    /// A host directory as a whole.
-    WholeDirectory {
-        /// Opened with `O_PATH`. What is mounted below it belongs to it.
-        descriptor: BorrowedFd<'v>,
-        /// Where it was when it was opened.
-        host_path: &'v Path,
-    },
+    /// A host directory as a whole. What is mounted below it belongs to it.
+    WholeDirectory(&'v HostDirectory),
     /// A symbolic link.
     Symlink {
         /// Its target.
@@ -245,10 +239,7 @@ impl Pinned {
         match self {
             Self::Directory { .. } => WalkEntry::Directory,
             Self::File(version) => WalkEntry::File(version),
-            Self::Whole(directory) => WalkEntry::WholeDirectory {
-                descriptor: directory.host.descriptor.as_fd(),
-                host_path: &directory.host.path,
-            },
+            Self::Whole(directory) => WalkEntry::WholeDirectory(&directory.host),
             Self::Symlink(link) => WalkEntry::Symlink {
                 target: &link.target,
             },

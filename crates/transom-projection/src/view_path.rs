@@ -3,6 +3,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use crate::shown;
 use transom_module::{InvalidName, Name};
 
 /// The longest path inside a view, in bytes (`PATH_MAX` of Linux less its
@@ -157,7 +158,7 @@ impl fmt::Display for ViewPath {
         if self.is_root() {
             f.write_str("/")
         } else {
-            fmt::Display::fmt(&self.as_os_str().display(), f)
+            fmt::Display::fmt(&shown(self.as_os_str()), f)
         }
     }
 }

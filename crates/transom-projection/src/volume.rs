@@ -17,7 +17,7 @@ use crate::trace::Touch;
 use crate::tree::NodeId;
 use crate::view::{Pinned, State};
 use crate::whole::{Child, Symlink, WholeDirectory};
-use crate::{Projection, Version, VersionState, View, ViewId};
+use crate::{Projection, Version, VersionState, View, ViewId, shown};
 
 /// The number listed for a name below a whole directory that nobody has looked
 /// up yet. Giving it the number that it will have would mean to pin it.
@@ -70,8 +70,8 @@ impl Volume for Projection {
             Inner::Whole { view, directory } => directory
                 .find(name, &view.pinner)
                 .map_err(|error| {
-                    let path = directory.host.path.join(name);
-                    Error::from_host(error, format!("cannot look at `{}`", path.display()))
+                    let path = directory.host.path().join(name);
+                    Error::from_host(error, format!("cannot look at `{}`", shown(&path)))
                 })?
                 .map(|child| Inner::of_child(view, child)),
             Inner::File(_) | Inner::Symlink(_) => return Err(Errno::ENOTDIR.into()),
@@ -126,7 +126,12 @@ impl Volume for Projection {
                         handle: (),
                         io: Io::Passthrough(backing),
                     }),
-                    Err(stale) => Err(Error::new(errno_of(stale.state), stale.to_string())),
+                    Err(stale) if stale.is_news => Err(Error::new(
+                        errno_of(stale.state),
+                        format!("{stale}, so it cannot be opened"),
+                    )),
+                    // The kernel asks twice, and who failed may try again.
+                    Err(stale) => Err(errno_of(stale.state).into()),
                 }
             }
             Inner::Symlink(_) => Err(Errno::ELOOP.into()),
@@ -261,7 +266,7 @@ impl Projection {
                 })
             })
             .map_err(|error| {
-                let path = directory.host.path.display();
+                let path = shown(directory.host.path());
                 Error::from_host(error, format!("cannot list `{path}`"))
             })
     }

@@ -28,12 +28,11 @@ use rustix::fs::{FileType, Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::Errno;
 use transom_module::{Cookie, ItemId, ItemKind, Name, Timestamp};
 
-use crate::host::{HostDirectory, HostFile};
+use crate::host::{HostDirectory, HostFile, Location};
 use crate::pin::Pinner;
 use crate::sync::{read, write};
 use crate::trace::Touched;
-use crate::version::Location;
-use crate::{PATH_BYTES_MAX, Stamp, Version, ViewPath};
+use crate::{PATH_BYTES_MAX, Version, ViewPath};
 
 /// Bytes of directory entries read at once.
 const LISTING_BYTES: usize = 32 << 10;
@@ -45,7 +44,6 @@ pub(crate) struct WholeDirectory {
     pub(crate) parent: ItemId,
     pub(crate) path: ViewPath,
     pub(crate) host: Arc<HostDirectory>,
-    pub(crate) stamp: Stamp,
     pub(crate) touched: Touched,
     children: RwLock<HashMap<Name, Child>>,
 }
@@ -70,19 +68,12 @@ pub(crate) struct Symlink {
 }
 
 impl WholeDirectory {
-    pub(crate) fn new(
-        id: ItemId,
-        parent: ItemId,
-        path: ViewPath,
-        host: HostDirectory,
-        stamp: Stamp,
-    ) -> Self {
+    pub(crate) fn new(id: ItemId, parent: ItemId, path: ViewPath, host: HostDirectory) -> Self {
         Self {
             id,
             parent,
             path,
             host: Arc::new(host),
-            stamp,
             touched: Touched::default(),
             children: RwLock::default(),
         }
@@ -145,7 +136,7 @@ impl WholeDirectory {
         mut visit: impl FnMut(&OsStr, ItemKind, Cookie) -> bool,
     ) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(&self.host.descriptor, c".", flags, Mode::empty())?;
+        let directory = rustix::fs::openat(self.host.descriptor()?, c".", flags, Mode::empty())?;
         if from != Cookie::default() {
             rustix::fs::seek(&directory, SeekFrom::Start(from.0))?;
         }
@@ -181,17 +172,15 @@ impl WholeDirectory {
             // Whoever changes directory on the way could go on for ever.
             return Err(Errno::NAMETOOLONG.into());
         }
-        let host_path: Arc<Path> = self.host.path.join(&**name).into();
+        let host_path: Arc<Path> = self.host.path().join(&**name).into();
+        let location = Location::Directory(self.host.clone());
+        let budget = &pinner.shared.budget;
         Ok(match kind {
             ItemKind::Directory => Child::Directory(Arc::new(Self::new(
                 pinner.shared.next_id(),
                 self.id,
                 path,
-                HostDirectory {
-                    descriptor: file.descriptor,
-                    path: host_path,
-                },
-                file.stamp,
+                HostDirectory::new(file.hold(budget), host_path, location),
             ))),
             ItemKind::Symlink => {
                 let target = rustix::fs::readlinkat(&file.descriptor, c"", Vec::new())?;
@@ -204,10 +193,7 @@ impl WholeDirectory {
                     touched: Touched::default(),
                 }))
             }
-            _ => {
-                let location = Location::Directory(self.host.clone());
-                Child::File(pinner.version(file, host_path, location, None))
-            }
+            _ => Child::File(pinner.version(file.hold(budget), host_path, location, None)),
         })
     }
 }

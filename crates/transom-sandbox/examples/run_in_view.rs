@@ -24,10 +24,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use transom_projection::ViewPath;
+use transom_projection::{Origin, ViewPath};
 use transom_sandbox::{
     Action, Base, Exit, Network, Output, OutputKind, Sandbox, Scratch, Skeleton, Stdio, Tmp,
-    layout, outputs, privilege,
+    Writable, layout, outputs, privilege,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -70,7 +70,7 @@ fn run() -> Result<u8> {
         view.symlink(&name(link)?, OsStr::new(&format!("usr/{link}")))?;
     }
     for point in layout::mount_points(&action) {
-        view.directory(&point)?;
+        view.directory(&point.path)?;
     }
     for (name, source) in &options.inputs {
         let source = File::open(source)?;
@@ -83,7 +83,7 @@ fn run() -> Result<u8> {
 
     let base = options.scratch.unwrap_or(PathBuf::from("."));
     Scratch::sweep(&base)?;
-    let mut scratch = Scratch::new(&base)?;
+    let mut scratch = Scratch::new(&base, &action.outputs)?;
     let tree = view.finish()?.into_tree();
     let sandbox = Sandbox::new(tree, &action, Some(&mut scratch))?;
     let finished = sandbox.spawn(Stdio::inherit()?)?.wait()?;
@@ -124,9 +124,12 @@ impl Options {
     fn add(&mut self, option: &OsStr, value: &OsStr) -> Result<()> {
         match option.to_str() {
             Some("--file" | "--dir") => self.inputs.push(pair(value)?),
-            Some("--out") => self.add_output(OutputKind::File, value)?,
-            Some("--out-dir") => self.add_output(OutputKind::Directory, value)?,
-            Some("--writable") => self.action.writable.push(name(value)?),
+            Some("--out") => self.add_output(OutputKind::File, option, value)?,
+            Some("--out-dir") => self.add_output(OutputKind::Directory, option, value)?,
+            Some("--writable") => self.action.writable.push(Writable {
+                path: name(value)?,
+                origin: declared_by(option),
+            }),
             Some("--scratch") => self.scratch = Some(value.into()),
             Some("--cwd") => self.action.working_directory = value.into(),
             Some("--at") => {
@@ -146,15 +149,23 @@ impl Options {
         Ok(())
     }
 
-    fn add_output(&mut self, kind: OutputKind, value: &OsStr) -> Result<()> {
+    fn add_output(&mut self, kind: OutputKind, option: &OsStr, value: &OsStr) -> Result<()> {
         let (path, destination) = pair(value)?;
         self.action.outputs.push(Output {
             path,
             kind,
             optional: false,
             destination,
+            origin: declared_by(option),
         });
         Ok(())
+    }
+}
+
+fn declared_by(option: &OsStr) -> Origin {
+    Origin {
+        source: option.to_string_lossy().into(),
+        line: None,
     }
 }
 

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use transom_projection::ViewPath;
+use transom_projection::{Origin, ViewPath};
 
 /// How long an action that is out of time has between SIGTERM and SIGKILL,
 /// unless [`Action::termination_grace`] says otherwise.
@@ -33,9 +33,16 @@ pub struct Action {
     pub tmp: Tmp,
     /// Directories of the view that may be written, whose content nobody wants
     /// afterwards.
-    pub writable: Vec<ViewPath>,
+    pub writable: Vec<Writable>,
     /// What the action makes.
     pub outputs: Vec<Output>,
+    /// Whether outputs may replace what somebody else made: directories that
+    /// hold something and were not published by an action, and declared
+    /// inputs.
+    pub replace: bool,
+    /// Whether outputs may be, or hold, symbolic links that lead anywhere.
+    /// Otherwise a link leads to something in the same output.
+    pub keep_links: bool,
     /// Its soft limit on open files; `None`: ours. A host that has raised its
     /// own limit says here what the limit was before: some programs do
     /// something for every number below it.
@@ -62,6 +69,8 @@ impl Action {
             tmp: Tmp::Private,
             writable: Vec::new(),
             outputs: Vec::new(),
+            replace: false,
+            keep_links: false,
             open_files_limit: None,
             timeout: None,
             termination_grace: TERMINATION_GRACE,
@@ -113,8 +122,19 @@ pub struct Output {
     pub kind: OutputKind,
     /// Whether it may be missing.
     pub optional: bool,
-    /// The host path it is moved to.
+    /// The absolute host path it is moved to.
     pub destination: PathBuf,
+    /// Where it was declared.
+    pub origin: Origin,
+}
+
+/// A directory an action may write to without making an output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writable {
+    /// Its name in the view.
+    pub path: ViewPath,
+    /// Where it was declared.
+    pub origin: Origin,
 }
 
 /// What an output has to be.

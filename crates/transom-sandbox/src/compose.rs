@@ -3,12 +3,24 @@
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{CWD, Mode};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use transom_projection::{View, WalkEntry};
 use transom_sys::mount::{self, Change, Reach};
 
-use crate::error::{Result, mounting};
+use crate::error::{Error, Result, mounting};
 use crate::{Skeleton, Template};
+
+/// Refuses `wanted` mounts if the kernel cannot but refuse them too, which would
+/// take it as long as making all that it allows.
+pub fn check_mounts(wanted: usize) -> Result<()> {
+    let limit = std::fs::read_to_string("/proc/sys/fs/mount-max");
+    let limit = limit.ok().and_then(|limit| limit.trim().parse().ok());
+    if limit.is_some_and(|limit: usize| wanted > limit) {
+        return Err(Error::TooManyMounts);
+    }
+    Ok(())
+}
 
 /// Makes a mount tree of a view: a skeleton of its directories and symbolic
 /// links with each host file bound into it. The kernel then does everything.
@@ -20,7 +32,12 @@ pub fn compose(view: &View) -> Result<Template> {
     view.walk(|path, entry| match entry {
         WalkEntry::Directory => skeleton.directory(path),
         WalkEntry::Symlink { target } => skeleton.symlink(path, target),
-        WalkEntry::WholeDirectory { descriptor, .. } => skeleton.host_directory(path, descriptor),
+        WalkEntry::WholeDirectory(directory) => {
+            let descriptor = directory.descriptor().map_err(|error| {
+                mounting(path)(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            })?;
+            skeleton.host_directory(path, descriptor)
+        }
         WalkEntry::File(version) => {
             let source = version.open_to_mount()?;
             let permissions = u32::from(version.permissions());

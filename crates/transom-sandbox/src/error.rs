@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use transom_projection::{StaleVersion, ViewPath};
+use transom_projection::{Origin, StaleVersion, ViewPath};
 
 /// What the functions of this crate return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -66,14 +66,10 @@ pub enum Error {
 
     /// The view lacks a directory that something has to be mounted on.
     #[error(
-        "the view has no directory `{path}` to put {purpose} on; declare it as an empty directory"
+        "{}: the view has no directory `{}` for {}; declare it as an empty directory, or, where a host directory is declared as a whole, make it on the host",
+        .0.origin, .0.path, .0.purpose
     )]
-    NoMountPoint {
-        /// The directory.
-        path: ViewPath,
-        /// What was to be put there.
-        purpose: &'static str,
-    },
+    NoMountPoint(crate::layout::MountPoint),
     /// The host lacks the directory that the view was to be mounted on.
     #[error(
         "the view cannot be mounted at `{}` of the host ({source}); create the directory or choose another one", path.display()
@@ -97,9 +93,11 @@ pub enum Error {
     },
     /// A writable directory is something else in the view.
     #[error(
-        "`{path}` has to be a writable directory, but the view declares something else of that name"
+        "{origin}: `{path}` has to be a writable directory, but the view has something else of that name"
     )]
     NotADirectory {
+        /// Who needs it.
+        origin: Origin,
         /// The name in the view.
         path: ViewPath,
     },
@@ -109,9 +107,19 @@ pub enum Error {
         /// The first directory that needs it.
         path: ViewPath,
     },
+    /// There can be no scratch where it should be.
+    #[error(
+        "cannot make `{}`, for what the action writes: {source}; say with `--scratch` where else", path.display()
+    )]
+    ScratchDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: Errno,
+    },
     /// More mounts than the kernel allows.
     #[error(
-        "the view needs more mounts than a mount namespace may have; raise the sysctl `fs.mount-max`, declare whole directories, or serve the view over FUSE"
+        "the view needs more mounts than a mount namespace may have; raise the sysctl `fs.mount-max`, declare whole directories, or serve the view over FUSE (`--engine fuse`)"
     )]
     TooManyMounts,
     /// A file that has to be copied, because its executable bits are

@@ -1,68 +1,112 @@
 //! Where a sandbox needs directories, and which of them can be written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 
-use transom_projection::ViewPath;
+use transom_projection::{Origin, ViewPath};
 use transom_sys::Place;
 
 use crate::{Action, Base, OutputKind, Tmp};
 
+/// A directory that the view must contain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPoint {
+    /// Its name.
+    pub path: ViewPath,
+    /// What it is needed for, in words.
+    pub purpose: &'static str,
+    /// Who needs it: where that was declared, or a name for what was not.
+    pub origin: Origin,
+}
+
 /// The directories that the view of `action` must contain so that a sandbox
 /// can put its own on them, in addition to what the user declared. Declared as
-/// empty directories, they are enough.
+/// empty directories, they are enough. Sorted by name.
 ///
 /// The working directory is among them if it lies in the view: it was named,
 /// so it exists.
 #[must_use]
-pub fn mount_points(action: &Action) -> Vec<ViewPath> {
-    let mut points = writable_roots(action);
-    match &action.base {
-        Base::View => {
-            let named = |name: &[u8]| ViewPath::parse(name).ok();
-            points.extend(action.proc.then(|| named(b"proc")).flatten());
-            points.extend(action.dev.then(|| named(b"dev")).flatten());
-            points.extend(
-                (action.tmp != Tmp::AsDeclared)
-                    .then(|| named(b"tmp"))
-                    .flatten(),
-            );
-            points.extend(in_view(action.working_directory.as_os_str()));
+pub fn mount_points(action: &Action) -> Vec<MountPoint> {
+    let mut points = BTreeMap::new();
+    let mut add = |path: Option<ViewPath>, purpose, origin: Origin| {
+        let path = path.filter(|path| !path.is_root());
+        if let Some(path) = path {
+            points.entry(path).or_insert((purpose, origin));
         }
-        Base::HostReadOnly { mount_at } => {
-            let below = action.working_directory.strip_prefix(mount_at);
-            points.extend(below.ok().and_then(|path| in_view(path.as_os_str())));
-        }
+    };
+    for (path, origin) in writable_roots(action) {
+        add(Some(path), "what the action writes", origin);
     }
-    let points: BTreeSet<ViewPath> = points.into_iter().collect();
-    points.into_iter().filter(|path| !path.is_root()).collect()
+    let inside = match &action.base {
+        Base::View => {
+            let private = [
+                (action.proc, "proc", "its /proc"),
+                (action.dev, "dev", "its /dev"),
+                (action.tmp != Tmp::AsDeclared, "tmp", "its /tmp"),
+            ];
+            for (_, name, purpose) in private.into_iter().filter(|(wanted, ..)| *wanted) {
+                let path = ViewPath::parse(name.as_bytes()).ok();
+                add(path, purpose, named("the action"));
+            }
+            Some(action.working_directory.as_path())
+        }
+        Base::HostReadOnly { mount_at } => action.working_directory.strip_prefix(mount_at).ok(),
+    };
+    let inside = inside.and_then(|path| ViewPath::parse_inside(path.as_os_str().as_bytes()).ok());
+    add(
+        inside,
+        "its working directory",
+        named("the working directory"),
+    );
+    let points = points.into_iter();
+    points
+        .map(|(path, (purpose, origin))| MountPoint {
+            path,
+            purpose,
+            origin,
+        })
+        .collect()
 }
 
-fn in_view(path: &std::ffi::OsStr) -> Option<ViewPath> {
-    ViewPath::parse_inside(path.as_encoded_bytes()).ok()
+/// The origin of what nobody declared.
+pub(crate) fn named(what: &str) -> Origin {
+    Origin {
+        source: what.into(),
+        line: None,
+    }
 }
 
-/// Every directory the action may write to, with those that lie in others.
-pub(crate) fn writable_directories(action: &Action) -> BTreeSet<ViewPath> {
-    let outputs = action
-        .outputs
-        .iter()
-        .filter_map(|output| match output.kind {
-            OutputKind::File => output.path.parent(),
-            OutputKind::Directory => Some(output.path.clone()),
-        });
-    outputs.chain(action.writable.iter().cloned()).collect()
+/// Every directory the action may write to, with those that lie in others,
+/// and where it was declared first.
+pub(crate) fn writable_directories(action: &Action) -> BTreeMap<ViewPath, Origin> {
+    let outputs = action.outputs.iter().filter_map(|output| {
+        let directory = match output.kind {
+            OutputKind::File => output.path.parent()?,
+            OutputKind::Directory => output.path.clone(),
+        };
+        Some((directory, &output.origin))
+    });
+    let writable = action.writable.iter();
+    let writable = writable.map(|writable| (writable.path.clone(), &writable.origin));
+    let mut directories = BTreeMap::new();
+    for (directory, origin) in outputs.chain(writable) {
+        directories
+            .entry(directory)
+            .or_insert_with(|| origin.clone());
+    }
+    directories
 }
 
 /// The outermost of the [`writable_directories`]: scratch is mounted on these.
-pub(crate) fn writable_roots(action: &Action) -> Vec<ViewPath> {
-    let mut roots: Vec<ViewPath> = Vec::new();
-    let mut directories: Vec<ViewPath> = writable_directories(action).into_iter().collect();
+pub(crate) fn writable_roots(action: &Action) -> Vec<(ViewPath, Origin)> {
+    let mut roots: Vec<(ViewPath, Origin)> = Vec::new();
+    let mut directories: Vec<_> = writable_directories(action).into_iter().collect();
     // Shorter paths first: an ancestor is seen before what it contains.
-    directories.sort_by_key(|path| path.as_bytes().len());
-    for directory in directories {
-        if !roots.iter().any(|root| directory.starts_with(root)) {
-            roots.push(directory);
+    directories.sort_by_key(|(path, _)| path.as_bytes().len());
+    for (directory, origin) in directories {
+        if !roots.iter().any(|(root, _)| directory.starts_with(root)) {
+            roots.push((directory, origin));
         }
     }
     roots
@@ -74,17 +118,17 @@ pub(crate) fn writable_roots(action: &Action) -> Vec<ViewPath> {
 pub(crate) fn places(action: &Action) -> Vec<Place> {
     let roots = writable_roots(action);
     let mut listed = BTreeSet::new();
-    for directory in writable_directories(action) {
+    for directory in writable_directories(action).into_keys() {
         let mut ancestor = Some(directory);
         while let Some(path) = ancestor {
-            if !roots.iter().any(|root| path.starts_with(root)) {
+            if !roots.iter().any(|(root, _)| path.starts_with(root)) {
                 break;
             }
             ancestor = path.parent();
             listed.insert(path);
         }
     }
-    let points = mount_points(action).into_iter();
+    let points = mount_points(action).into_iter().map(|point| point.path);
     let points = points.filter(|point| !listed.contains(point));
     points
         .map(|path| (path, false))
@@ -106,7 +150,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::Output;
+    use crate::{Output, Writable};
 
     fn path(text: &str) -> ViewPath {
         ViewPath::parse_inside(text.as_bytes()).unwrap()
@@ -118,11 +162,29 @@ mod tests {
             kind,
             optional: false,
             destination: PathBuf::new(),
+            origin: named("--out"),
         }
     }
 
-    fn texts(paths: &[ViewPath]) -> Vec<String> {
-        paths.iter().map(ToString::to_string).collect()
+    fn writable(text: &str) -> Writable {
+        Writable {
+            path: path(text),
+            origin: named("--writable"),
+        }
+    }
+
+    fn roots(action: &Action) -> Vec<String> {
+        let mut roots: Vec<_> = writable_roots(action)
+            .iter()
+            .map(|(path, _)| path.to_string())
+            .collect();
+        roots.sort();
+        roots
+    }
+
+    fn points(action: &Action) -> Vec<String> {
+        let points = mount_points(action).into_iter();
+        points.map(|point| point.path.to_string()).collect()
     }
 
     #[test]
@@ -133,24 +195,24 @@ mod tests {
             output("out", OutputKind::Directory),
             output("outer/x", OutputKind::File),
         ];
-        action.writable = vec![path("cache/a"), path("cache")];
-        let mut roots = texts(&writable_roots(&action));
-        roots.sort();
-        assert_eq!(roots, ["cache", "out", "outer"]);
+        action.writable = vec![writable("cache/a"), writable("cache")];
+        assert_eq!(roots(&action), ["cache", "out", "outer"]);
     }
 
     #[test]
     fn an_output_in_the_root_makes_the_root_writable() {
         let mut action = Action::new(vec!["true".into()]);
         action.outputs = vec![output("a.out", OutputKind::File)];
-        assert_eq!(texts(&writable_roots(&action)), ["/"]);
-        assert_eq!(texts(&mount_points(&action)), ["dev", "proc", "tmp"]);
+        assert_eq!(roots(&action), ["/"]);
+        assert_eq!(points(&action), ["dev", "proc", "tmp"]);
     }
 
     #[test]
     fn the_way_to_every_writable_directory_is_listed() {
         let mut action = Action::new(vec!["true".into()]);
-        action.writable = vec![path("work/out/obj/deep"), path("work/out"), path("cache")];
+        action.writable = ["work/out/obj/deep", "work/out", "cache"]
+            .map(writable)
+            .into();
         let places = places(&action);
         let names = |entries| {
             let chosen = places.iter().filter(move |place| place.entries == entries);
@@ -179,6 +241,6 @@ mod tests {
         };
         action.working_directory = PathBuf::from("/srv/work/src");
         action.outputs = vec![output("out/a", OutputKind::File)];
-        assert_eq!(texts(&mount_points(&action)), ["out", "src"]);
+        assert_eq!(points(&action), ["out", "src"]);
     }
 }

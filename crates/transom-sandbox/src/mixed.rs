@@ -22,18 +22,19 @@
 //! back: it is what an earlier run left in a host directory that is declared
 //! as a whole, and the action could not replace it.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
-use transom_projection::ViewPath;
+use transom_projection::{Origin, ViewPath};
 use transom_sys::mount::{self, Change, Reach};
 
 use crate::error::{Error, Result, host, mounting};
 use crate::graft::{self, Copies};
-use crate::layout::{writable_directories, writable_roots};
+use crate::layout::{MountPoint, writable_directories, writable_roots};
 use crate::scratch::{Scratch, Stub};
 use crate::{Action, OutputKind, walk};
 
@@ -47,23 +48,23 @@ pub(crate) fn mount_scratch(
     let roots = writable_roots(action);
     let Some(scratch) = scratch else {
         return match roots.into_iter().next() {
-            Some(path) => Err(Error::NoScratch { path }),
+            Some((path, _)) => Err(Error::NoScratch { path }),
             None => Ok(view),
         };
     };
     let mut mixer = Mixer {
         action,
-        writable: writable_directories(action).into_iter().collect(),
+        writable: writable_directories(action),
         scratch,
         inputs: Vec::new(),
         copies: Copies::default(),
     };
-    for directory in &mixer.writable {
+    for directory in mixer.writable.keys() {
         walk::make_directories(mixer.scratch.root(), directory)
             .map_err(host("cannot make in scratch", directory))?;
     }
-    for root in roots {
-        let hidden = open_mount_point(&view, &root)?;
+    for (root, origin) in roots {
+        let hidden = open_mount_point(&view, &root, &origin)?;
         let mount = mixer.mix(&root, hidden.as_fd())?;
         if root.is_root() {
             view = mount;
@@ -74,20 +75,24 @@ pub(crate) fn mount_scratch(
     Ok(view)
 }
 
-fn open_mount_point(view: &OwnedFd, path: &ViewPath) -> Result<OwnedFd> {
+fn open_mount_point(view: &OwnedFd, path: &ViewPath, origin: &Origin) -> Result<OwnedFd> {
     walk::open_directory(view, path).map_err(|error| match error {
-        Errno::NOENT => Error::NoMountPoint {
+        Errno::NOENT => Error::NoMountPoint(MountPoint {
             path: path.clone(),
-            purpose: "scratch",
+            purpose: "what the action writes",
+            origin: origin.clone(),
+        }),
+        Errno::NOTDIR | Errno::LOOP => Error::NotADirectory {
+            path: path.clone(),
+            origin: origin.clone(),
         },
-        Errno::NOTDIR | Errno::LOOP => Error::NotADirectory { path: path.clone() },
         error => host("cannot open", path)(error),
     })
 }
 
 struct Mixer<'a> {
     action: &'a Action,
-    writable: Vec<ViewPath>,
+    writable: BTreeMap<ViewPath, Origin>,
     scratch: &'a mut Scratch,
     /// Clones of declared entries of the current root, with their names.
     inputs: Vec<(ViewPath, OwnedFd)>,
@@ -125,9 +130,14 @@ impl Mixer<'_> {
             if self.is_output_file(&path) {
                 continue;
             }
-            if self.writable.iter().any(|inner| inner.starts_with(&path)) {
-                let hidden = walk::open_subdirectory(hidden, &entry.name)
-                    .map_err(|_| Error::NotADirectory { path: path.clone() })?;
+            let mut inner = self.writable.iter();
+            if let Some((_, origin)) = inner.find(|(inner, _)| inner.starts_with(&path)) {
+                let hidden = walk::open_subdirectory(hidden, &entry.name).map_err(|_| {
+                    Error::NotADirectory {
+                        path: path.clone(),
+                        origin: origin.clone(),
+                    }
+                })?;
                 let directory = walk::open_subdirectory(directory, &entry.name)
                     .map_err(host("cannot open in scratch", &path))?;
                 self.add_entries(&path, hidden.as_fd(), &directory)?;

@@ -7,12 +7,13 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use transom_projection::ViewPath;
-use transom_sys::launch::{self, Orphan, Plan, PlannedFile};
+use transom_sys::launch::{self, Plan, PlannedFile};
 use transom_sys::look_ahead;
 use transom_sys::mount::{self, Change, Reach};
 
 use crate::compose::host_tree;
 use crate::error::{Error, Result, host, mounting};
+use crate::layout::MountPoint;
 use crate::private_directories::PrivateDirectories;
 use crate::running::Running;
 use crate::{
@@ -29,7 +30,6 @@ pub struct Sandbox {
     action: Action,
     root: OwnedFd,
     proc_directory: Option<OwnedFd>,
-    orphan: Option<Orphan>,
 }
 
 impl Sandbox {
@@ -52,14 +52,12 @@ impl Sandbox {
         mount_private_directories(&root, action, scratch.as_deref())?;
         let proc_directory = action
             .proc
-            .then(|| open_mount_point(&root, "proc", "/proc"))
+            .then(|| open_mount_point(&root, "proc", "its /proc"))
             .transpose()?;
-        let orphan = scratch.map(|scratch| scratch.orphan()).transpose()?;
         Ok(Self {
             action: action.clone(),
             root,
             proc_directory,
-            orphan,
         })
     }
 
@@ -98,7 +96,6 @@ impl Sandbox {
                 .iter()
                 .map(|(name, value)| variable(name, value))
                 .collect::<Result<_>>()?,
-            remove_if_orphaned: self.orphan,
         };
         let child = launch::spawn(plan).map_err(|source| Error::Namespaces { source })?;
         Ok(Running::new(child, action))
@@ -150,11 +147,11 @@ fn mount_private_directories(
         _ => None,
     };
     if let Some(tmp) = tmp {
-        let directory = open_mount_point(root, "tmp", "/tmp")?;
+        let directory = open_mount_point(root, "tmp", "its /tmp")?;
         mount::attach(tmp, directory, c"").map_err(mounting("/tmp"))?;
     }
     if let (true, Some(private)) = (action.dev, &private) {
-        let directory = open_mount_point(root, "dev", "/dev")?;
+        let directory = open_mount_point(root, "dev", "its /dev")?;
         mount::attach(device_files::new(private)?, directory, c"").map_err(mounting("/dev"))?;
     }
     Ok(())
@@ -177,10 +174,11 @@ fn temporary_directory(scratch: Option<&Scratch>) -> Result<OwnedFd> {
 
 fn open_mount_point(root: &OwnedFd, name: &str, purpose: &'static str) -> Result<OwnedFd> {
     open_in_root(root, OsStr::new(name)).map_err(|error| match error {
-        Errno::NOENT | Errno::NOTDIR => Error::NoMountPoint {
+        Errno::NOENT | Errno::NOTDIR => Error::NoMountPoint(MountPoint {
             path: ViewPath::parse(name.as_bytes()).unwrap_or_default(),
             purpose,
-        },
+            origin: layout::named("the action"),
+        }),
         error => host("cannot open", purpose)(error),
     })
 }

@@ -3,8 +3,9 @@
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, Result};
 use transom_projection::ViewPath;
 
@@ -119,6 +120,35 @@ pub(crate) fn stat(directory: impl AsFd, name: &CStr) -> Result<Statx> {
 
 pub(crate) fn kind_of(stat: &Statx) -> FileType {
     FileType::from_raw_mode(u32::from(stat.stx_mode))
+}
+
+/// Within one of these a rename is possible: one mount, and one device, which
+/// the subvolumes of btrfs are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Volume {
+    mount: u64,
+    device: (u32, u32),
+}
+
+impl Volume {
+    pub(crate) fn of(directory: impl AsFd) -> Result<Self> {
+        Ok(Self::from(&stat(directory, c"")?))
+    }
+
+    pub(crate) fn at(path: &Path) -> Result<Self> {
+        let mask = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        let stat = rustix::fs::statx(CWD, path, AtFlags::empty(), mask)?;
+        Ok(Self::from(&stat))
+    }
+}
+
+impl From<&Statx> for Volume {
+    fn from(stat: &Statx) -> Self {
+        Self {
+            mount: stat.stx_mnt_id,
+            device: (stat.stx_dev_major, stat.stx_dev_minor),
+        }
+    }
 }
 
 /// What a kind of file is called in messages.

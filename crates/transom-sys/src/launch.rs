@@ -14,8 +14,9 @@
 //! Init stays. It is the reaper of its namespace, it reports how the action
 //! ended, and it holds the **lifeline**: a socket whose other end only our
 //! process has. When we die, however we die, init reads end-of-file, kills
-//! everything in its namespace, removes the scratch directory and exits. The
-//! same socket carries signals for the action inwards and reports outwards.
+//! everything in its namespace and exits. The same socket carries signals for
+//! the action inwards and reports outwards. What lies on the host's disk is the
+//! concern of a third process, the [`Caretaker`].
 //!
 //! # Between clone and execve
 //!
@@ -37,6 +38,7 @@
 //!   the initial root user, and an unprivileged init could not write them.
 
 mod action;
+mod caretaker;
 mod init;
 mod loopback;
 mod procfs;
@@ -54,6 +56,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::process::Signal;
 
+pub use caretaker::{Caretaker, Orphan};
 use wire::{Moment, Report};
 pub use wire::{Step, Usage};
 
@@ -89,8 +92,6 @@ pub struct Plan {
     pub arguments: Vec<CString>,
     /// The environment, each `NAME=value`.
     pub environment: Vec<CString>,
-    /// What init removes if our process dies before the action ends.
-    pub remove_if_orphaned: Option<Orphan>,
 }
 
 /// One open file of the action.
@@ -100,22 +101,6 @@ pub struct PlannedFile {
     pub file: OwnedFd,
     /// Its number in the action.
     pub number: RawFd,
-}
-
-/// How many names an [`Orphan`] may have.
-pub const ORPHAN_NAMES_MAX: usize = 2;
-
-/// A directory that must not outlive our process.
-#[derive(Debug)]
-pub struct Orphan {
-    /// The directory, whose contents are removed. Init keeps this descriptor
-    /// open for as long as it lives, and with it any `flock` that was taken
-    /// through it.
-    pub directory: OwnedFd,
-    /// Then these directories are removed, if they are empty: the name of the
-    /// directory in the one that holds it, perhaps the name of that one in the
-    /// next. At most [`ORPHAN_NAMES_MAX`].
-    pub names: Vec<(OwnedFd, CString)>,
 }
 
 /// Starts the action of `plan`.
@@ -283,7 +268,7 @@ impl Child {
                 None => break None,
             }
         };
-        self.reap()?;
+        reap(&self.pidfd)?;
         let ending = match (self.failure, status) {
             (Some(failure), _) => Ending::Failed(failure),
             (None, Some((status, usage, from, until))) => Ending::Ended {
@@ -318,29 +303,6 @@ impl Child {
             }
         }
     }
-
-    fn reap(&self) -> io::Result<()> {
-        let mut information = std::mem::MaybeUninit::<libc::siginfo_t>::uninit();
-        loop {
-            // SAFETY: the kernel writes one `siginfo_t` through the pointer.
-            let returned = unsafe {
-                libc::waitid(
-                    libc::P_PIDFD,
-                    self.pidfd.as_raw_fd().cast_unsigned(),
-                    information.as_mut_ptr(),
-                    // `__WALL`: init's exit signal is not SIGCHLD.
-                    libc::WEXITED | libc::__WALL,
-                )
-            };
-            if returned == 0 {
-                return Ok(());
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
-    }
 }
 
 impl Drop for Child {
@@ -348,7 +310,7 @@ impl Drop for Child {
         if self.ending.is_none() {
             // An error can only mean that init is gone already.
             _ = self.kill();
-            _ = self.reap();
+            _ = reap(&self.pidfd);
         }
     }
 }
@@ -376,8 +338,6 @@ struct Prepared<'plan> {
     lifeline: BorrowedFd<'plan>,
     /// What init needs, ascending.
     init_keeps: Vec<RawFd>,
-    /// What init needs once the action exists, ascending.
-    reaper_keeps: Vec<RawFd>,
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
     /// `/bin/sh`, a place for the script, the arguments but the first.
@@ -388,17 +348,10 @@ impl<'plan> Prepared<'plan> {
     fn new(plan: &'plan Plan, lifeline: &'plan OwnedFd) -> Self {
         use std::os::fd::AsFd;
 
-        let mut reaper_keeps = vec![lifeline.as_raw_fd()];
-        if let Some(orphan) = &plan.remove_if_orphaned {
-            reaper_keeps.push(orphan.directory.as_raw_fd());
-            let parents = orphan.names.iter().map(|(parent, _)| parent.as_raw_fd());
-            reaper_keeps.extend(parents.take(ORPHAN_NAMES_MAX));
-        }
-        let mut init_keeps = reaper_keeps.clone();
+        let mut init_keeps = vec![lifeline.as_raw_fd()];
         init_keeps.push(plan.root.as_raw_fd());
         init_keeps.extend(plan.proc_directory.iter().map(AsRawFd::as_raw_fd));
         init_keeps.extend(plan.files.iter().map(|planned| planned.file.as_raw_fd()));
-        reaper_keeps.sort_unstable();
         init_keeps.sort_unstable();
 
         let pointers = |strings: &[CString]| -> Vec<*const c_char> {
@@ -415,7 +368,6 @@ impl<'plan> Prepared<'plan> {
             plan,
             lifeline: lifeline.as_fd(),
             init_keeps,
-            reaper_keeps,
             arguments: pointers(&plan.arguments),
             environment: pointers(&plan.environment),
             shell_arguments,
@@ -512,6 +464,30 @@ impl Drop for BlockedSignals {
                 &raw const self.before,
                 std::ptr::null_mut(),
             );
+        }
+    }
+}
+
+/// Waits until a child of ours is gone.
+fn reap(pidfd: &OwnedFd) -> io::Result<()> {
+    let mut information = std::mem::MaybeUninit::<libc::siginfo_t>::uninit();
+    loop {
+        // SAFETY: the kernel writes one `siginfo_t` through the pointer.
+        let returned = unsafe {
+            libc::waitid(
+                libc::P_PIDFD,
+                pidfd.as_raw_fd().cast_unsigned(),
+                information.as_mut_ptr(),
+                // `__WALL`: the exit signal is not SIGCHLD.
+                libc::WEXITED | libc::__WALL,
+            )
+        };
+        if returned == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
         }
     }
 }

@@ -63,7 +63,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn execute(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Run(arguments) => run::run(&arguments),
+            Self::Run(arguments) => Ok(run::run(&arguments)),
             Self::View(arguments) => view::view(arguments),
             Self::Explain(arguments) => explain::explain(arguments),
             Self::Mount(arguments) => mount::mount(arguments),

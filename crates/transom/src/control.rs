@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use transom_control::{Change, Description, Explanation, Refusal, Service};
 use transom_projection::manifest::Document;
-use transom_projection::{Change as ViewChange, Declaration, Manifest, View, ViewPath};
+use transom_projection::{Change as ViewChange, Declaration, Manifest, View, ViewPath, shown};
 
 use crate::engine::Served;
 use crate::summary::Requests;
@@ -117,7 +117,7 @@ fn declaration(input: &Value) -> anyhow::Result<Declaration> {
         base: Path::new("/"),
     };
     let no_files = &mut |path: &Path, _| {
-        let message = format!("a change cannot refer to a list ({})", path.display());
+        let message = format!("a change cannot refer to a list ({})", shown(&path));
         Err(std::io::Error::new(
             std::io::ErrorKind::Unsupported,
             message,
@@ -135,7 +135,7 @@ fn declaration(input: &Value) -> anyhow::Result<Declaration> {
 
 fn path_of(value: &Value) -> anyhow::Result<ViewPath> {
     let bytes = bytes_of(value)?;
-    ViewPath::parse_inside(bytes.as_bytes()).with_context(|| format!("{:?}", bytes.display()))
+    ViewPath::parse_inside(bytes.as_bytes()).with_context(|| format!("`{}`", shown(&bytes)))
 }
 
 /// Bytes as JSON has them: a string, or `{"base64": "..."}`.

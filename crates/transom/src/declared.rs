@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use transom_projection::manifest::{
     self, ActionSection, Document, Environment, Inherit, NamedPath, RootBase, Separator, TmpKind,
 };
 use transom_projection::{Declaration, Manifest, Mapping, Origin, ViewPath};
-use transom_sandbox::{Action, Base, Network, Output, OutputKind, Tmp};
+use transom_sandbox::{Action, Base, Network, Output, OutputKind, Tmp, Writable};
 
 use crate::commands::run::{
     ActionArguments, InputArguments, OutputArguments, Root, RunArguments, TmpChoice,
@@ -81,10 +81,15 @@ impl Declared {
         action.writable = section
             .writable
             .into_iter()
-            .map(|directory| directory.name)
+            .map(|directory| Writable {
+                path: directory.name,
+                origin: directory.origin,
+            })
             .collect();
         action.outputs = section.outputs.into_iter().map(output).collect();
         flags.add_outputs(&arguments.outputs, &mut action)?;
+        action.replace = arguments.outputs.replace;
+        action.keep_links = arguments.outputs.keep_links;
         check_nothing_is_hidden(&inputs, &action)?;
         Ok(Self { inputs, action })
     }
@@ -115,10 +120,14 @@ fn check_nothing_is_hidden(inputs: &[Declaration], action: &Action) -> anyhow::R
                 bail!("{}: `{}` {why}", input.origin, input.name);
             }
         }
-        let outputs = action.outputs.iter().map(|output| &output.path);
-        let writable = action.writable.iter().filter(|name| **name != directory);
-        if let Some(name) = outputs.chain(writable).find(is_hidden) {
-            bail!("`{name}`, which the action is to write, {why}");
+        let outputs = action.outputs.iter();
+        let outputs = outputs.map(|output| (&output.path, &output.origin));
+        let writable = action.writable.iter();
+        let writable = writable.map(|writable| (&writable.path, &writable.origin));
+        for (name, origin) in outputs.chain(writable.filter(|(name, _)| **name != directory)) {
+            if is_hidden(&name) {
+                bail!("{origin}: `{name}`, which the action is to write, {why}");
+            }
         }
     }
     Ok(())
@@ -181,10 +190,7 @@ impl Flags<'_> {
             inputs.push(Declaration {
                 name,
                 mapping,
-                origin: Origin {
-                    source: flag.into(),
-                    line: None,
-                },
+                origin: given_by(flag),
             });
         };
         for value in &flags.ro {
@@ -257,10 +263,14 @@ impl Flags<'_> {
                 kind,
                 optional: false,
                 destination: host,
+                origin: given_by(flag),
             });
         }
         for value in &flags.writable {
-            action.writable.push(self.name("--writable", value)?);
+            action.writable.push(Writable {
+                path: self.name("--writable", value)?,
+                origin: given_by("--writable"),
+            });
         }
         Ok(())
     }
@@ -282,6 +292,13 @@ impl Flags<'_> {
             bytes,
             base: self.here,
         }
+    }
+}
+
+fn given_by(flag: &str) -> Origin {
+    Origin {
+        source: flag.into(),
+        line: None,
     }
 }
 
@@ -414,20 +431,6 @@ fn output(output: manifest::Output) -> Output {
         },
         optional: output.optional,
         destination: output.destination,
+        origin: output.origin,
     }
-}
-
-/// Where scratch directories of an action are made: on the volume of the first
-/// output, so that it comes out by renaming, or among temporary files.
-pub(crate) fn scratch_base(flag: Option<&Path>, action: &Action) -> PathBuf {
-    if let Some(directory) = flag {
-        return directory.to_owned();
-    }
-    let destination = action
-        .outputs
-        .first()
-        .map(|output| output.destination.as_path());
-    let existing =
-        destination.and_then(|path| path.ancestors().skip(1).find(|ancestor| ancestor.is_dir()));
-    existing.map_or_else(std::env::temp_dir, Path::to_owned)
 }

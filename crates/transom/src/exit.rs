@@ -23,13 +23,35 @@ pub(crate) const FAILED: u8 = 125;
 
 /// Prints an error with all its causes.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    anstream::eprintln!("{RED}transom:{RED:#} {}", with_causes(error));
+    tell(&with_causes(error));
     ExitCode::from(FAILED)
+}
+
+/// Prints a message of ours, which may have several lines. Whatever is in it,
+/// it does nothing to the terminal.
+pub(crate) fn tell(message: &str) {
+    let lines = message.split('\n').map(harmless);
+    let message = lines.collect::<Vec<_>>().join("\n");
+    anstream::eprintln!("{RED}transom:{RED:#} {message}");
+}
+
+/// Names are [`shown`](transom_projection::shown) where messages are made. This
+/// is for what came from elsewhere.
+fn harmless(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    for character in line.chars() {
+        if character.is_control() {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 /// The messages of an error and its causes, without those that the one before
 /// tells already.
-fn with_causes(error: &anyhow::Error) -> String {
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for message in error.chain().map(ToString::to_string) {
         if text.is_empty() {
@@ -51,13 +73,21 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 }
 
 /// How our own messages begin.
-pub(crate) const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
 
     use super::*;
+
+    #[test]
+    fn messages_do_nothing_to_the_terminal() {
+        assert_eq!(
+            harmless("a\x1b[31mb `c` \u{f6}"),
+            "a\\u{1b}[31mb `c` \u{f6}"
+        );
+    }
 
     #[test]
     fn a_cause_is_told_once() {

@@ -6,14 +6,18 @@
 
 mod commands;
 mod control;
+mod covers;
 mod declared;
 mod engine;
 mod exit;
+mod kept;
 mod modules;
 mod mount_helper;
 mod mount_options;
 mod mounting;
 mod progress;
+mod report_files;
+mod scratch_base;
 mod signals;
 mod summary;
 mod trace_files;
@@ -22,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::debug_fn;
 
 /// The command line, for generators of documentation.
 #[must_use]
@@ -29,31 +34,41 @@ pub fn command_line() -> clap::Command {
     commands::Arguments::command()
 }
 
+/// Logs what was asked for, with everything about it; unasked, warnings in
+/// words.
+fn start_logging() {
+    let asked = EnvFilter::try_from_env("TRANSOM_LOG");
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time();
+    match asked {
+        Ok(filter) => log.with_env_filter(filter).init(),
+        Err(_) => log
+            .with_env_filter(EnvFilter::new("warn"))
+            .fmt_fields(debug_fn(|out, field, value| match field.name() {
+                "message" => write!(out, "{value:?}"),
+                _ => Ok(()),
+            }))
+            .init(),
+    }
+}
+
 /// Runs the program with the arguments of this process.
 #[must_use]
 pub fn main() -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
     if mount_helper::is_called_by(&program) {
-        log_to_stderr();
+        start_logging();
         return mount_helper::run(&program);
     }
     let arguments = match commands::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(usage) => return exit::usage(&usage),
     };
-    log_to_stderr();
+    start_logging();
     match arguments.command.execute() {
         Ok(code) => code,
         Err(error) => exit::report(&error),
     }
-}
-
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("TRANSOM_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .without_time()
-        .init();
 }

@@ -11,52 +11,120 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 use transom_fuse::{Opcode, Statistics};
-use transom_projection::ViewStatistics;
-use transom_sandbox::{Exit, Usage};
+use transom_projection::{ChangedInput, ViewPath, ViewStatistics, shown};
+use transom_sandbox::{Exit, Output, Usage};
 
 use crate::commands::run::ReportArguments;
+use crate::control::to_value;
 
-/// One run, in numbers. The field names are the JSON of `--json`.
+/// What became of one run. Its fields are the JSON of `--json`, which
+/// `docs/summary.md` describes.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
     /// Version of this format.
     pub(crate) format: u32,
+    /// What `transom` ends with, as a shell has it.
+    pub(crate) exit_code: u8,
+    pub(crate) exit: ExitSummary,
+    /// What is wrong, as it was printed.
+    pub(crate) errors: Vec<String>,
+    /// In the order of declaration.
+    pub(crate) outputs: Vec<OutputSummary>,
+    /// Inputs that are not what they were when the view was made.
+    pub(crate) changed_inputs: Vec<ChangedInput>,
+    /// Names written in scratch that are not declared.
+    pub(crate) undeclared_writes: Vec<ViewPath>,
+    /// Where the scratch directory was kept.
+    pub(crate) kept: Option<Value>,
+    /// Present if there was a view and the command ran in it.
+    #[serde(flatten)]
+    pub(crate) measured: Option<Measured>,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Self {
+            format: 1,
+            exit_code: 0,
+            exit: ExitSummary::NotRun,
+            errors: Vec::new(),
+            outputs: Vec::new(),
+            changed_inputs: Vec::new(),
+            undeclared_writes: Vec::new(),
+            kept: None,
+            measured: None,
+        }
+    }
+}
+
+/// One run, in numbers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Measured {
     pub(crate) engine: &'static str,
     /// Why this engine.
     pub(crate) engine_reason: String,
     /// Whether the kernel reads the host files itself.
     pub(crate) passthrough: bool,
     pub(crate) declared: ViewStatistics,
-    pub(crate) exit: ExitSummary,
     pub(crate) requests: Requests,
     pub(crate) times: Times,
-    /// Inputs that are not what they were when the view was made.
-    pub(crate) changed_inputs: Vec<Value>,
-    /// Outputs that were moved to their destinations: their host paths.
-    pub(crate) outputs: Vec<String>,
-    /// Names written in scratch that are not declared.
-    pub(crate) undeclared_writes: Vec<String>,
-    /// Where the scratch directory was kept.
-    pub(crate) kept: Option<String>,
 }
 
 /// How the command ended.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", tag = "kind")]
 pub(crate) enum ExitSummary {
-    Code(u8),
-    Signal(i32),
+    Exited { code: u8 },
+    Signalled { signal: i32 },
     TimedOut,
+    NotRun,
 }
 
 impl From<Exit> for ExitSummary {
     fn from(exit: Exit) -> Self {
         match exit {
-            Exit::Exited(code) => Self::Code(code),
-            Exit::Signalled { signal, .. } => Self::Signal(signal),
+            Exit::Exited(code) => Self::Exited { code },
+            Exit::Signalled { signal, .. } => Self::Signalled { signal },
             Exit::TimedOut => Self::TimedOut,
         }
     }
+}
+
+/// What became of a declared output.
+#[derive(Debug, Serialize)]
+pub(crate) struct OutputSummary {
+    /// Bytes that are no text as `{"base64": ...}`, as everywhere.
+    name: Value,
+    /// Absolute and without detours.
+    destination: Value,
+    pub(crate) state: OutputState,
+    #[serde(skip)]
+    path: PathBuf,
+}
+
+impl OutputSummary {
+    pub(crate) fn new(output: &Output, state: OutputState) -> Self {
+        let path = direct(&output.destination);
+        Self {
+            name: to_value(output.path.as_os_str()),
+            destination: to_value(path.as_os_str()),
+            state,
+            path,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OutputState {
+    /// It is at its destination.
+    Published,
+    /// The action did not make it.
+    Missing,
+    /// What the action made of it is in the scratch directory that was kept.
+    Kept,
+    /// What the action made of it is gone.
+    Discarded,
 }
 
 /// What reached our process.
@@ -122,10 +190,13 @@ const DIM: Style = Style::new().dimmed();
 
 impl Summary {
     /// Prints or writes the summary as the user wants it. Unasked, people get
-    /// a short one, and programs none.
+    /// a short one, and programs none. A run that failed has none for people:
+    /// they have been told.
     pub(crate) fn tell(&self, wanted: &ReportArguments) -> anyhow::Result<()> {
         let text = if wanted.json {
             serde_json::to_string_pretty(self)? + "\n"
+        } else if self.measured.is_none() && wanted.report.is_none() {
+            return Ok(());
         } else if wanted.stats || wanted.report.is_some() {
             self.render(true)
         } else if !wanted.quiet && std::io::stderr().is_terminal() {
@@ -136,7 +207,7 @@ impl Summary {
         match &wanted.report {
             Some(path) => {
                 std::fs::write(path, anstream::adapter::strip_str(&text).to_string())
-                    .with_context(|| format!("cannot write {}", path.display()))?;
+                    .with_context(|| format!("cannot write {}", shown(&path)))?;
             }
             None => anstream::eprint!("{text}"),
         }
@@ -153,17 +224,21 @@ impl Summary {
 
     fn write(&self, out: &mut String, details: bool) -> std::fmt::Result {
         let exit = match self.exit {
-            ExitSummary::Code(0) => format!("{GOOD}exit 0{GOOD:#}"),
-            ExitSummary::Code(code) => format!("{BAD}exit {code}{BAD:#}"),
-            ExitSummary::Signal(signal) => format!("{BAD}signal {signal}{BAD:#}"),
+            ExitSummary::Exited { code: 0 } => format!("{GOOD}exit 0{GOOD:#}"),
+            ExitSummary::Exited { code } => format!("{BAD}exit {code}{BAD:#}"),
+            ExitSummary::Signalled { signal } => format!("{BAD}signal {signal}{BAD:#}"),
             ExitSummary::TimedOut => format!("{BAD}out of time{BAD:#}"),
+            ExitSummary::NotRun => format!("{BAD}not run{BAD:#}"),
+        };
+        let Some(measured) = &self.measured else {
+            return writeln!(out, "{HEAD}transom{HEAD:#} {exit}");
         };
         let Times {
             set_up_us,
             run_us,
             tear_down_us,
             ..
-        } = self.times;
+        } = measured.times;
         writeln!(
             out,
             "{HEAD}transom{HEAD:#} {exit} in {} {DIM}(set-up {}, run {}, tear-down {}){DIM:#}",
@@ -172,7 +247,7 @@ impl Summary {
             duration(run_us),
             duration(tear_down_us),
         )?;
-        let declared = &self.declared;
+        let declared = &measured.declared;
         let mut parts = vec![format!(
             "{} ({})",
             counted(declared.files, "file", "files"),
@@ -196,17 +271,17 @@ impl Summary {
         writeln!(
             out,
             "  engine    {} {DIM}({}){DIM:#}",
-            self.engine, self.engine_reason
+            measured.engine, measured.engine_reason
         )?;
-        if self.engine == "fuse" {
-            let requests = &self.requests;
+        if measured.engine == "fuse" {
+            let requests = &measured.requests;
             let style = if requests.read == 0 { GOOD } else { BAD };
             writeln!(
                 out,
                 "  requests  {}, of them {style}READ {}{style:#}; opens {} by the kernel, {} by transom",
                 requests.total, requests.read, requests.passthrough_opens, requests.served_opens
             )?;
-            if !self.passthrough {
+            if !measured.passthrough {
                 writeln!(
                     out,
                     "            reads pass through transom: passthrough needs CAP_SYS_ADMIN"
@@ -219,21 +294,28 @@ impl Summary {
             )?;
         }
         for output in &self.outputs {
-            let path = from_here(Path::new(output));
-            writeln!(out, "  {GOOD}output{GOOD:#}    {}", path.display())?;
+            if output.state == OutputState::Published {
+                let path = from_here(&output.path);
+                writeln!(out, "  {GOOD}output{GOOD:#}    {}", shown(&path))?;
+            }
+        }
+        for input in self.changed_inputs.iter().filter(|input| !input.is_wrong()) {
+            writeln!(out, "  touched   {}", input.path)?;
         }
         for name in &self.undeclared_writes {
             writeln!(out, "  {BAD}undeclared write{BAD:#} {name}")?;
         }
-        if let Some(path) = &self.kept {
-            writeln!(out, "  kept      {path}")?;
+        if let Some(path) = self.kept.as_ref().and_then(Value::as_str) {
+            writeln!(out, "  kept      {}", shown(path))?;
         }
         if details {
-            self.write_requests(out)?;
+            measured.write_requests(out)?;
         }
         Ok(())
     }
+}
 
+impl Measured {
     fn write_requests(&self, out: &mut String) -> std::fmt::Result {
         if self.requests.by_opcode.is_empty() {
             return Ok(());
@@ -263,17 +345,20 @@ impl Summary {
     }
 }
 
-/// `path` without detours, and relative if it lies below the current directory.
-fn from_here(path: &Path) -> PathBuf {
-    let direct = match (path.parent().map(Path::canonicalize), path.file_name()) {
-        (Some(Ok(parent)), Some(name)) => parent.join(name),
-        _ => path.to_owned(),
-    };
+/// `path` without detours.
+fn direct(path: &Path) -> PathBuf {
+    let above = path.ancestors().skip(1);
+    let mut direct = above.filter_map(|directory| {
+        let below = path.strip_prefix(directory).ok()?;
+        Some(directory.canonicalize().ok()?.join(below))
+    });
+    direct.next().unwrap_or_else(|| path.to_owned())
+}
+
+/// `path`, relative if it lies below the current directory.
+fn from_here(path: &Path) -> &Path {
     let here = std::env::current_dir().unwrap_or_default();
-    direct
-        .strip_prefix(here)
-        .map(Path::to_owned)
-        .unwrap_or(direct)
+    path.strip_prefix(here).unwrap_or(path)
 }
 
 fn counted(count: u64, one: &str, many: &str) -> String {

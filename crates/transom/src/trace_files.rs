@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use transom_projection::TraceReport;
+use transom_projection::{TraceReport, shown};
 
 use crate::commands::run::ReportArguments;
 
@@ -37,5 +37,5 @@ fn write_to(
         content(&mut out)?;
         out.flush()
     };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    write().with_context(|| format!("cannot write {}", shown(&path)))
 }

@@ -44,6 +44,7 @@ impl ActionSection {
             proc,
             timeout,
         ] = fields;
+        let root = root.map(|root| root.word(&ROOTS)).transpose()?;
         Ok(Self {
             outputs: match outputs {
                 Some(outputs) => parse_outputs(outputs, base)?,
@@ -61,8 +62,10 @@ impl ActionSection {
                 Some(environment) => parse_environment(environment)?,
                 None => Environment::default(),
             },
-            root: root.map(|root| root.word(&ROOTS)).transpose()?,
-            mount_at: mount_at.map(parse_mount_at).transpose()?,
+            root,
+            mount_at: mount_at
+                .map(|mount_at| parse_mount_at(mount_at, root))
+                .transpose()?,
             network: network.map(Json::boolean).transpose()?,
             tmp: tmp.map(|tmp| tmp.word(&TMPS)).transpose()?,
             dev: dev.map(Json::boolean).transpose()?,
@@ -193,9 +196,16 @@ fn string(json: Json<'_>, what: &'static str) -> Result<OsString, ManifestError>
     Ok(OsString::from_vec(bytes.into_owned()))
 }
 
-fn parse_mount_at(mount_at: Json<'_>) -> Result<PathBuf, ManifestError> {
+fn parse_mount_at(mount_at: Json<'_>, root: Option<RootBase>) -> Result<PathBuf, ManifestError> {
     let bytes = mount_at.bytes()?;
     match ViewPath::parse_inside(&bytes) {
+        Ok(path)
+            if bytes.starts_with(b"/")
+                && !path.is_root()
+                && root != Some(RootBase::HostReadOnly) =>
+        {
+            Err(mount_at.error(Problem::MountPointInView))
+        }
         Ok(path) if bytes.starts_with(b"/") && !path.is_root() => {
             Ok(PathBuf::from(path.to_absolute()))
         }

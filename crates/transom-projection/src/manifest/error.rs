@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::json::Place;
 use super::suggestion::closest;
-use crate::{InvalidViewPath, Origin};
+use crate::{InvalidViewPath, Origin, shown};
 
 /// What is wrong with a manifest, where, and what to do about it:
 ///
@@ -173,6 +173,11 @@ pub(super) enum Problem {
     /// A mount point that cannot be one.
     #[error("`mount_at` must be an absolute path other than `/`, without `.` and `..`")]
     MountPoint,
+    /// A mount point for a view that is the root.
+    #[error(
+        "`mount_at` says where the view is in the host's root; it needs `\"root\": \"host-ro\"`"
+    )]
+    MountPointInView,
     /// Something that cannot name an environment variable.
     #[error("an environment variable has a name, and no `=` or NUL byte in it")]
     VariableName,
@@ -200,13 +205,19 @@ pub(super) enum Problem {
     )]
     TooLong,
     /// A file that the manifest refers to cannot be read.
-    #[error("cannot read {}: {cause}", path.display())]
+    #[error("cannot read {}: {cause}", shown(&path))]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why not.
         cause: std::io::Error,
     },
+    /// A line of a file list that ends as on Windows.
+    #[error(
+        "this line ends with a carriage return; let lines end with a newline alone \
+         (`sed -i 's/\\r$//' LIST`), or separate such paths by NUL bytes (`--file-list0`)"
+    )]
+    CarriageReturn,
     /// A depfile that is not one.
     #[error("{0}")]
     Depfile(&'static str),

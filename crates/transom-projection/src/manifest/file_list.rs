@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::{ManifestError, quoted};
+use super::error::{ManifestError, Problem, quoted};
 use super::{Document, NamedPath};
 use crate::{Declaration, Mapping, Origin, ViewPath};
 
@@ -19,8 +19,8 @@ pub enum Separator {
 /// [`NamedPath`]); one that ends in `/` is a directory as a whole.
 ///
 /// Every byte but the separator belongs to a path; there are no comments and no
-/// escapes. Empty paths are skipped. The line in an origin is the number of the
-/// path when the separator is NUL.
+/// escapes. Empty paths are skipped. A line that ends as on Windows is an error.
+/// The line in an origin is the number of the path when the separator is NUL.
 ///
 /// The number of declarations is not limited here; the iterator is lazy.
 pub fn parse_file_list<'a>(
@@ -30,6 +30,7 @@ pub fn parse_file_list<'a>(
 ) -> impl Iterator<Item = Result<Declaration, ManifestError>> + use<'a> {
     let label = Arc::clone(&list.label);
     let base = list.base;
+    let is_of_lines = separator == Separator::Newline;
     let separator = match separator {
         Separator::Newline => b'\n',
         Separator::Nul => b'\0',
@@ -38,7 +39,15 @@ pub fn parse_file_list<'a>(
         .split(move |byte| *byte == separator)
         .zip(1..)
         .filter(|(written, _)| !written.is_empty())
-        .map(move |(written, line)| declare(written, &label, line, base, under))
+        .map(move |(written, line)| {
+            if is_of_lines && written.ends_with(b"\r") {
+                let problem = Problem::CarriageReturn;
+                return Err(
+                    ManifestError::new(&label, Some(line), problem).about(|| quoted(written))
+                );
+            }
+            declare(written, &label, line, base, under)
+        })
 }
 
 /// The declaration of a host path that was found on a line of a list.
@@ -114,6 +123,17 @@ mod tests {
         );
         assert!(parse(b"", Separator::Newline).is_empty());
         assert!(parse(b"\n", Separator::Newline).is_empty());
+    }
+
+    #[test]
+    fn lines_do_not_end_as_on_windows() {
+        let complaints = parse(b"a.c\r\nb.c\r\n", Separator::Newline);
+        let expected = "list:1: \"a.c\\r\": this line ends with a carriage return";
+        assert!(complaints[0].starts_with(expected), "{complaints:?}");
+        assert_eq!(
+            parse(b"a\r\0", Separator::Nul),
+            ["list:1 \"work/a\\r\" file /base/a\r"]
+        );
     }
 
     #[test]

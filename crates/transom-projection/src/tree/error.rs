@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use super::ENTRIES_MAX;
-use crate::{Origin, ViewPath};
+use crate::{Origin, ViewPath, shown};
 
 /// Why declarations do not make a tree. Every variant names all declarations
 /// that take part.
@@ -120,7 +120,7 @@ impl fmt::Display for TreeError {
                     "{origin}: the symbolic link `{name}` leads nowhere but round: "
                 )?;
                 for (link, target) in chain {
-                    write!(f, "`{link}` -> `{}`, ", target.display())?;
+                    write!(f, "`{link}` -> `{}`, ", shown(&target))?;
                 }
                 write!(f, "and so on; change one of the targets")
             }

@@ -23,8 +23,12 @@ pub(crate) enum Outcome {
     Node(NodeId),
     /// Into a directory that is mapped as a whole, to these names below it.
     Inside { whole: NodeId, below: Vec<OsString> },
-    /// Nowhere: `directory` has no `name`.
-    Missing { directory: NodeId, name: OsString },
+    /// Nowhere: `directory` has no `name`, after which the path goes on.
+    Missing {
+        directory: NodeId,
+        name: OsString,
+        rest: Vec<OsString>,
+    },
     /// Nowhere: the path goes on below something that is not a directory.
     NotADirectory(NodeId),
     /// Nowhere: too many symbolic links, most likely a loop.
@@ -81,6 +85,7 @@ impl Tree {
                 break Outcome::Missing {
                     directory: at,
                     name: name.to_os_string(),
+                    rest: pending.into_iter().rev().map(OsString::from).collect(),
                 };
             };
             match &self.node(child).kind {

@@ -24,6 +24,7 @@ fn with_policy(on_change: OnChange) -> ViewOptions {
 fn changed(view: &View) -> Vec<(String, &'static str)> {
     let word = |state| match state {
         VersionState::Unchanged => "unchanged",
+        VersionState::Touched { .. } => "touched",
         VersionState::ChangedInPlace { .. } => "changed",
         VersionState::Replaced { .. } => "replaced",
         VersionState::Deleted => "deleted",
@@ -70,7 +71,7 @@ fn a_file_changed_in_place_is_refused_and_reported() {
     assert_eq!(
         message,
         format!(
-            "`{}` was changed in place after it was pinned",
+            "`{}` was changed in place after it was pinned, so it cannot be opened",
             source.display()
         )
     );
@@ -108,6 +109,24 @@ fn what_was_given_to_a_mount_is_reported_whenever_it_changed() {
 }
 
 #[test]
+fn changes_are_reported_in_order_of_their_names() {
+    let fixture = Fixture::new();
+    let names = ["c", "a", "b"];
+    let sources = names.map(|name| fixture.write(name, "old"));
+    let declared = std::iter::zip(names, &sources).map(|(name, source)| file(name, source));
+    let view = fixture.view(declared.collect());
+    let mut client = fixture.client(&view);
+    for name in names {
+        client.read(name).unwrap();
+        fixture.write(name, "changed");
+    }
+    assert_eq!(
+        changed(&view),
+        ["a", "b", "c"].map(|name| (name.to_owned(), "changed"))
+    );
+}
+
+#[test]
 fn the_policy_decides_what_a_changed_file_shows() {
     for (on_change, is_reported) in [(OnChange::Report, true), (OnChange::Ignore, false)] {
         for fixture in [Fixture::new(), Fixture::without_descriptors()] {
@@ -137,15 +156,29 @@ fn a_file_that_changes_back_is_still_reported() {
 }
 
 #[test]
-fn a_writer_that_restores_the_mtime_is_noticed() {
+fn a_writer_that_restores_the_mtime_is_told_of_but_not_refused() {
     for fixture in [Fixture::new(), Fixture::without_descriptors()] {
         let source = fixture.write("f", "old");
         let modified = fs::metadata(&source).unwrap().modified().unwrap();
         let view = fixture.view(vec![file("f", &source)]);
         fixture.write("f", "bad");
         set_modified(&source, modified);
-        assert_eq!(refusal(fixture.client(&view).read("f")).0, Errno::ESTALE);
-        assert_eq!(changed(&view), one("f", "changed"));
+        assert_eq!(fixture.client(&view).read("f").unwrap(), "bad");
+        assert_eq!(changed(&view), one("f", "touched"));
+        assert!(!view.verify()[0].is_wrong());
+    }
+}
+
+#[test]
+fn a_hard_link_that_was_made_and_removed_is_no_change() {
+    for fixture in [Fixture::new(), Fixture::without_descriptors()] {
+        let source = fixture.write("f", "old");
+        let view = fixture.view(vec![file("f", &source)]);
+        fs::hard_link(&source, fixture.host("hard")).unwrap();
+        fs::remove_file(fixture.host("hard")).unwrap();
+        assert_eq!(fixture.client(&view).read("f").unwrap(), "old");
+        assert_eq!(changed(&view), one("f", "touched"));
+        assert!(!view.verify()[0].is_wrong());
     }
 }
 
@@ -200,7 +233,10 @@ fn a_deleted_file_is_an_error_with_or_without_a_descriptor() {
             assert_eq!(errno, Errno::ESTALE);
             assert_eq!(
                 message,
-                format!("`{}` was deleted after it was pinned", source.display())
+                format!(
+                    "`{}` was deleted after it was pinned, so it cannot be opened",
+                    source.display()
+                )
             );
         }
         let both = [one("f", "deleted"), one("g", "deleted")].concat();

@@ -70,7 +70,7 @@ fn what_carries_a_mount_has_to_stay() {
         ] {
             let refused = view.update(vec![change]).unwrap_err();
             assert!(
-                matches!(&refused, UpdateError::Required(at) if *at == path(name)),
+                matches!(&refused, UpdateError::Required { name: at, .. } if *at == path(name)),
                 "{refused}"
             );
         }
@@ -177,7 +177,7 @@ fn a_batch_is_applied_as_a_whole_or_not_at_all() {
     let error = refused(&mut client, Change::Add(file("d/f", &source)));
     assert_eq!(
         error.to_string(),
-        "test.json:7: `d/f` is declared already at test.json:7; remove one of the two"
+        "`d/f` is declared already at test.json:7; replace it, or redirect it to another host file"
     );
     let error = refused(
         &mut client,
@@ -306,7 +306,7 @@ fn walking_visits_what_is_there_in_order() {
         let what = match entry {
             WalkEntry::Directory => "directory".to_owned(),
             WalkEntry::File(version) => version.host_path().display().to_string(),
-            WalkEntry::WholeDirectory { host_path, .. } => host_path.display().to_string(),
+            WalkEntry::WholeDirectory(directory) => directory.path().display().to_string(),
             WalkEntry::Symlink { target } => target.display().to_string(),
         };
         seen.push((path.to_string(), what));

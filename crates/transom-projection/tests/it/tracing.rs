@@ -119,7 +119,15 @@ fn odd_names_survive_a_depfile() {
         base: Path::new("/"),
     };
     let mut read_back: Vec<_> = parse_depfile(&document, &ViewPath::root())
-        .map(|declaration| declaration.unwrap().name.to_string())
+        .map(|declaration| {
+            declaration
+                .unwrap()
+                .name
+                .as_os_str()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
     read_back.sort_by_key(|name| names.iter().position(|known| known == name));
     assert_eq!(read_back, names);

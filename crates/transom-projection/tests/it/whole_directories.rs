@@ -7,7 +7,9 @@ use std::sync::Barrier;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat};
 use transom_module::{Context, Errno, ItemKind, Lookup, Volume};
+use transom_projection::ProjectionOptions;
 
+use crate::client::refusal;
 use crate::fixture::{Fixture, whole};
 
 #[test]
@@ -67,6 +69,81 @@ fn two_mappings_of_one_directory_are_two_directories() {
     }
     let files = ["a", "b"].map(|name| client.attributes(&format!("{name}/sub/f")).id);
     assert_eq!(files[0], files[1]);
+}
+
+/// How many files and directories of the fixture this process has open.
+fn descriptors_in(fixture: &Fixture) -> usize {
+    let entries = fs::read_dir("/proc/self/fd").unwrap();
+    entries
+        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+        .filter(|target| target.starts_with(fixture.host("")))
+        .count()
+}
+
+fn beyond(descriptors: usize) -> Fixture {
+    Fixture::with_options(ProjectionOptions {
+        descriptors: Some(descriptors),
+        ..ProjectionOptions::default()
+    })
+}
+
+#[test]
+fn descriptors_are_kept_up_to_a_limit_and_everything_is_found() {
+    for limit in [0, 1, 7, 40] {
+        let fixture = beyond(limit);
+        let directories: Vec<_> = (0..40).map(|n| format!("{}/d{n}", n % 7)).collect();
+        for directory in &directories {
+            fixture.write(&format!("d/{directory}/deep/er/f"), directory);
+            fixture.write(&format!("d/{directory}/g"), directory);
+        }
+        let view = fixture.view(vec![whole("w", &fixture.host("d"))]);
+        for lists_with_attributes in [true, false] {
+            let mut client = fixture.client(&view);
+            client.lists_with_attributes = lists_with_attributes;
+            assert_eq!(client.list("w"), ["0", "1", "2", "3", "4", "5", "6"]);
+            for directory in &directories {
+                assert_eq!(client.list(&format!("w/{directory}")), ["deep", "g"]);
+                assert_eq!(client.list(&format!("w/{directory}/deep/er")), ["f"]);
+            }
+            for directory in &directories {
+                for name in ["g", "deep/er/f"] {
+                    let content = client.read(&format!("w/{directory}/{name}"));
+                    assert_eq!(content.unwrap(), *directory);
+                }
+            }
+            assert!(descriptors_in(&fixture) <= limit, "{limit}");
+        }
+        assert_eq!(view.verify(), []);
+    }
+}
+
+#[test]
+fn a_directory_beyond_the_limit_is_never_mistaken_for_another() {
+    let fixture = Fixture::without_descriptors();
+    fixture.write("d/sub/below/f", "f");
+    fixture.write("d/gone/f", "f");
+    let view = fixture.view(vec![whole("w", &fixture.host("d"))]);
+    let mut client = fixture.client(&view);
+    for name in ["w/sub/below/f", "w/gone/f"] {
+        assert_eq!(client.read(name).unwrap(), "f");
+    }
+    // One becomes another directory, one a symbolic link to what it was.
+    fs::rename(fixture.host("d/sub"), fixture.host("elsewhere")).unwrap();
+    fixture.write("d/sub/below/f", "another");
+    fixture.write("d/sub/below/new", "new");
+    fs::rename(fixture.host("d/gone"), fixture.host("there")).unwrap();
+    symlink(fixture.host("there"), fixture.host("d/gone")).unwrap();
+
+    for name in ["w/sub/below/f", "w/gone/f"] {
+        assert_eq!(refusal(client.read(name)).0, Errno::ESTALE);
+    }
+    for name in ["w/sub", "w/sub/below", "w/gone"] {
+        let directory = client.item(name);
+        let answer = fixture
+            .projection
+            .lookup(&Context::internal(), &directory, "new".as_ref());
+        assert_eq!(refusal(answer).0, Errno::ESTALE, "{name}");
+    }
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Statx, Timespec, Timestamps};
 use rustix::io::{Errno, Result};
 
 use crate::walk;
@@ -13,7 +14,7 @@ const CHUNK_BYTES: usize = 128 << 10;
 
 /// Copies `from` in `source` to the new name `to` in `target`: content, modes,
 /// modification times, symbolic links; hard links within the tree stay hard
-/// links. Blocks are shared where both volumes are one file system that can.
+/// links, and holes holes. Blocks are shared where both volumes are one file system that can.
 pub(super) fn tree(
     source: BorrowedFd<'_>,
     from: &CStr,
@@ -88,35 +89,58 @@ fn file(
     let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let to = rustix::fs::openat(target, to, create, Mode::RUSR | Mode::WUSR)?;
     if rustix::fs::ioctl_ficlone(&to, &from).is_err() {
-        content(&from, &to)?;
+        content(&from, &to, stat.stx_size)?;
     }
     rustix::fs::fchmod(&to, mode_of(stat))?;
     rustix::fs::futimens(&to, &times_of(stat))
 }
 
-fn content(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
-    loop {
-        match rustix::fs::copy_file_range(from, None, to, None, CHUNK_BYTES << 8) {
+/// Copies what was written to `from`, and leaves the holes between it.
+fn content(from: &OwnedFd, to: &OwnedFd, size: u64) -> Result<()> {
+    let mut end = 0;
+    while end < size {
+        let begin = match rustix::fs::seek(from, SeekFrom::Data(end)) {
+            Ok(begin) => begin,
+            // Nothing but a hole is left.
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error),
+        };
+        end = rustix::fs::seek(from, SeekFrom::Hole(begin))?;
+        range(from, to, begin..end)?;
+    }
+    rustix::fs::ftruncate(to, size)
+}
+
+fn range(from: &OwnedFd, to: &OwnedFd, range: Range<u64>) -> Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let length = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+        let length = length.min(CHUNK_BYTES << 8);
+        let (mut from_at, mut to_at) = (at, at);
+        match rustix::fs::copy_file_range(from, Some(&mut from_at), to, Some(&mut to_at), length) {
             Ok(0) => return Ok(()),
-            Ok(_) => {}
+            Ok(copied) => at += copied as u64,
             // Not between these two file systems.
             Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => break,
             Err(error) => return Err(error),
         }
     }
-    // Goes on where `copy_file_range` stopped: both files' offsets moved.
     let mut buffer = vec![0; CHUNK_BYTES];
-    loop {
-        let read = rustix::io::read(from, &mut buffer)?;
+    while at < range.end {
+        let length = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+        let length = length.min(buffer.len());
+        let read = rustix::io::pread(from, &mut buffer[..length], at)?;
         if read == 0 {
             return Ok(());
         }
         let mut rest = &buffer[..read];
         while !rest.is_empty() {
-            let written = rustix::io::write(to, rest)?;
+            let written = rustix::io::pwrite(to, rest, at)?;
+            at += written as u64;
             rest = &rest[written..];
         }
     }
+    Ok(())
 }
 
 fn mode_of(stat: &Statx) -> Mode {

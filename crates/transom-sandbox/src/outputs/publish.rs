@@ -1,38 +1,44 @@
 //! Renaming outputs into place, all or none.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
-use transom_sys::unlink;
 
-use crate::error::{Result, host};
-use crate::{Output, OutputKind, scratch, walk};
+use super::destination::Destination;
+use super::problem::{self, Problem};
+use super::{Unacceptable, copy, mark};
+use crate::error::{Error, Result, host};
+use crate::walk::{self, Volume};
+use crate::{Output, OutputKind, Scratch, scratch};
 
-/// Publishes all of `outputs`, which exist below `root`.
-pub(super) fn all(root: BorrowedFd<'_>, outputs: &[&Output]) -> Result<()> {
+/// Publishes all of `outputs`, which exist in `scratch`; what they replace is
+/// there afterwards. With `replace`, directories that no action has made are replaced too.
+pub(super) fn all(
+    scratch: &Scratch,
+    outputs: &[(&Output, &Destination)],
+    replace: bool,
+) -> Result<()> {
     let staged: Vec<Staged<'_>> = outputs
         .iter()
-        .map(|output| Staged::new(root, output))
+        .map(|(output, destination)| Staged::new(scratch, output, destination))
         .collect::<Result<_>>()?;
     let mut done = Vec::with_capacity(staged.len());
-    for output in &staged {
-        match output.publish() {
-            Ok(how) => done.push((output, how)),
-            Err(error) => {
-                for (output, how) in done.iter().rev() {
-                    output.undo(how);
-                }
-                let destination = output.output.destination.display();
-                return Err(host("cannot publish", destination)(error));
-            }
+    let published = staged
+        .iter()
+        .try_for_each(|output| {
+            let how = output.publish(replace)?;
+            done.push((output, how));
+            Ok(())
+        })
+        .and_then(|()| staged.iter().try_for_each(Staged::check_in_place));
+    if let Err(error) = published {
+        for (output, how) in done.iter().rev() {
+            output.undo(how);
         }
-    }
-    for (output, how) in &done {
-        output.remove_old(how);
+        return Err(error);
     }
     Ok(())
 }
@@ -40,12 +46,11 @@ pub(super) fn all(root: BorrowedFd<'_>, outputs: &[&Output]) -> Result<()> {
 /// An output one rename away from its destination.
 struct Staged<'a> {
     output: &'a Output,
+    destination: &'a Destination,
     from: OwnedFd,
     from_name: CString,
     to: OwnedFd,
     to_name: CString,
-    /// Whether `from` is a temporary copy beside the destination.
-    is_copy: bool,
 }
 
 /// How an output came to its destination.
@@ -56,67 +61,83 @@ enum How {
     Exchanged,
     /// What was there is gone: a file system without `RENAME_EXCHANGE`.
     Replaced,
-    /// What was there now has this name beside it.
+    /// What was there now has this name beside where the output was.
     SetAside(CString),
 }
 
 impl<'a> Staged<'a> {
-    fn new(root: BorrowedFd<'_>, output: &'a Output) -> Result<Self> {
-        let destination = &output.destination;
-        let fail = |verb| host(verb, destination.display());
-        let (parent, name) = match (destination.parent(), destination.file_name()) {
-            (Some(parent), Some(name)) if parent.as_os_str().is_empty() => (Path::new("."), name),
-            (Some(parent), Some(name)) => (parent, name),
-            _ => return Err(fail("cannot publish to")(Errno::INVAL)),
-        };
-        std::fs::create_dir_all(parent).map_err(|error| {
+    fn new(scratch: &Scratch, output: &'a Output, destination: &'a Destination) -> Result<Self> {
+        let fail = |verb| host(verb, problem::Named::from(output));
+        let directory = &destination.directory.path;
+        std::fs::create_dir_all(directory).map_err(|error| {
             fail("cannot make the directory of")(Errno::from_io_error(&error).unwrap_or(Errno::IO))
         })?;
-        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let to = rustix::fs::openat(CWD, parent, directory, Mode::empty())
-            .map_err(fail("cannot open the directory of"))?;
-        let to_name =
-            CString::new(name.as_bytes()).map_err(|_| fail("cannot publish to")(Errno::INVAL))?;
+        let to = walk::resolve(
+            CWD,
+            directory.as_os_str(),
+            OFlags::PATH | OFlags::DIRECTORY,
+            ResolveFlags::NO_SYMLINKS,
+        )
+        .map_err(fail("cannot open the directory of"))?;
+        let to_name = CString::new(destination.name.as_bytes())
+            .map_err(|_| fail("cannot publish to")(Errno::INVAL))?;
 
         let in_scratch = |error| host("cannot find in scratch", &output.path)(error);
-        let from = walk::open_directory(root, &output.path.parent().unwrap_or_default())
+        let from = walk::open_directory(scratch.root(), &output.path.parent().unwrap_or_default())
             .map_err(in_scratch)?;
         let from_name = output.path.file_name().unwrap_or_default();
         let from_name = CString::new(from_name.as_bytes()).map_err(|_| in_scratch(Errno::INVAL))?;
 
-        if is_one_volume(&from, &to).map_err(fail("cannot examine the directory of"))? {
-            return Ok(Self {
-                output,
-                from,
-                from_name,
-                to,
-                to_name,
-                is_copy: false,
-            });
-        }
-        let beside = |to: &OwnedFd| {
-            to.try_clone()
-                .map_err(|_| fail("cannot copy to")(Errno::MFILE))
-        };
-        let staged = Self {
+        let mut staged = Self {
             output,
-            from: beside(&to)?,
-            from_name: scratch::unique_name(".transom-"),
+            destination,
+            from,
+            from_name,
             to,
             to_name,
-            is_copy: true,
         };
-        super::copy::tree(
-            from.as_fd(),
-            &from_name,
-            staged.from.as_fd(),
-            &staged.from_name,
-        )
-        .map_err(fail("cannot copy to"))?;
+        let volume = |directory| Volume::of(directory).map_err(fail("cannot examine"));
+        if volume(&staged.from)? != volume(&staged.to)? {
+            let staging = scratch.staging(&staged.to)?;
+            let staging = staging.ok_or_else(|| unacceptable(staged.disturbed()))?;
+            let copied = scratch::unique_name("copy-");
+            copy::tree(staged.from.as_fd(), &staged.from_name, staging, &copied)
+                .map_err(fail("cannot copy to"))?;
+            staged.from = walk::open_subdirectory(staging, c".").map_err(fail("cannot copy to"))?;
+            staged.from_name = copied;
+        }
+        staged.mark();
         Ok(staged)
     }
 
-    fn publish(&self) -> rustix::io::Result<How> {
+    /// Lets the next run know that this one made the directory.
+    fn mark(&self) {
+        if self.output.kind == OutputKind::Directory {
+            let marked = walk::open_subdirectory(&self.from, &self.from_name)
+                .and_then(|directory| mark::set(directory.as_fd()));
+            self.warn("cannot mark as an output", marked);
+        }
+    }
+
+    fn publish(&self, replace: bool) -> Result<How> {
+        let fail = host("cannot publish", problem::Named::from(self.output));
+        let how = match self.rename_into_place() {
+            Ok(how) => how,
+            Err(error) => return Err(fail(error)),
+        };
+        let old = match &how {
+            How::New | How::Replaced => return Ok(how),
+            How::Exchanged => self.check_replaceable(&self.from, &self.from_name, replace),
+            How::SetAside(aside) => self.check_replaceable(&self.from, aside, replace),
+        };
+        if let Err(problem) = old {
+            self.undo(&how);
+            return Err(unacceptable(problem));
+        }
+        Ok(how)
+    }
+
+    fn rename_into_place(&self) -> rustix::io::Result<How> {
         match self.rename(RenameFlags::NOREPLACE) {
             Ok(()) => return Ok(How::New),
             Err(Errno::EXIST) => {}
@@ -130,6 +151,55 @@ impl<'a> Staged<'a> {
         }
     }
 
+    /// Looks at what was at the destination, now that it is called `name` in
+    /// `directory`.
+    fn check_replaceable(
+        &self,
+        directory: &OwnedFd,
+        name: &CStr,
+        replace: bool,
+    ) -> std::result::Result<(), Problem> {
+        let output = || problem::Named::from(self.output);
+        let unreadable = |source: Errno| Problem::NoDestination {
+            output: output(),
+            why: source.to_string(),
+        };
+        let stat = walk::stat(directory, name).map_err(unreadable)?;
+        let found = walk::kind_of(&stat);
+        if (found == FileType::Directory) != (self.output.kind == OutputKind::Directory) {
+            return Err(Problem::DestinationKind {
+                output: output(),
+                found: walk::noun(found),
+            });
+        }
+        let replaceable = replace
+            || found != FileType::Directory
+            || walk::open_subdirectory(directory, name)
+                .and_then(mark::is_replaceable)
+                .map_err(unreadable)?;
+        if replaceable {
+            return Ok(());
+        }
+        Err(Problem::ForeignDirectory { output: output() })
+    }
+
+    /// Makes sure that the output is where it was declared to go: the directory
+    /// that it was moved into may have been moved itself.
+    fn check_in_place(&self) -> Result<()> {
+        let by_path = rustix::fs::lstat(self.destination.path());
+        let by_directory = rustix::fs::statat(&self.to, &*self.to_name, AtFlags::SYMLINK_NOFOLLOW);
+        match (by_path, by_directory) {
+            (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino) => Ok(()),
+            _ => Err(unacceptable(self.disturbed())),
+        }
+    }
+
+    fn disturbed(&self) -> Problem {
+        Problem::Disturbed {
+            output: self.output.into(),
+        }
+    }
+
     /// For file systems that know only the plain rename, which replaces files
     /// atomically but not directories that hold something.
     fn publish_without_exchange(&self) -> rustix::io::Result<How> {
@@ -137,8 +207,8 @@ impl<'a> Staged<'a> {
             self.rename(RenameFlags::empty())?;
             return Ok(How::Replaced);
         }
-        let aside = scratch::unique_name(".transom-old-");
-        match rustix::fs::renameat(&self.to, &*self.to_name, &self.to, &*aside) {
+        let aside = scratch::unique_name("old-");
+        match rustix::fs::renameat(&self.to, &*self.to_name, &self.from, &*aside) {
             Ok(()) => {}
             Err(Errno::NOENT) => {
                 self.rename(RenameFlags::empty())?;
@@ -181,17 +251,8 @@ impl<'a> Staged<'a> {
     }
 
     fn undo_rename(&self, aside: &CStr) {
-        let undone = rustix::fs::renameat(&self.to, aside, &self.to, &*self.to_name);
+        let undone = rustix::fs::renameat(&self.from, aside, &self.to, &*self.to_name);
         self.warn("cannot put an old output back", undone);
-    }
-
-    fn remove_old(&self, how: &How) {
-        let removed = match how {
-            How::New | How::Replaced => Ok(()),
-            How::Exchanged => unlink::remove(&self.from, &self.from_name),
-            How::SetAside(aside) => unlink::remove(&self.to, aside),
-        };
-        self.warn("cannot remove an old output", removed);
     }
 
     fn warn(&self, message: &'static str, result: rustix::io::Result<()>) {
@@ -202,22 +263,7 @@ impl<'a> Staged<'a> {
     }
 }
 
-impl Drop for Staged<'_> {
-    fn drop(&mut self) {
-        if self.is_copy {
-            // There is nothing any more if it was published.
-            self.warn(
-                "cannot remove a temporary copy",
-                unlink::remove(&self.from, &self.from_name),
-            );
-        }
-    }
-}
-
-/// Whether a rename can go from one directory to the other: one mount, and one
-/// device, which the subvolumes of btrfs are not.
-fn is_one_volume(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<bool> {
-    let (from, to) = (walk::stat(from, c"")?, walk::stat(to, c"")?);
-    let device = |stat: &rustix::fs::Statx| (stat.stx_dev_major, stat.stx_dev_minor);
-    Ok(from.stx_mnt_id == to.stx_mnt_id && device(&from) == device(&to))
+fn unacceptable(problem: Problem) -> Error {
+    let problems = vec![problem];
+    Unacceptable { problems }.into()
 }

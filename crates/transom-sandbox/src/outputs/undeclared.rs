@@ -39,7 +39,8 @@ impl Undeclared {
 
 /// Lists what lies below `root`, without stubs, and was not declared.
 pub(super) fn find(root: BorrowedFd<'_>, action: &Action) -> Result<Undeclared> {
-    let mut allowed: BTreeSet<&ViewPath> = action.writable.iter().collect();
+    let writable = action.writable.iter().map(|writable| &writable.path);
+    let mut allowed: BTreeSet<&ViewPath> = writable.collect();
     allowed.extend(action.outputs.iter().map(|output| &output.path));
     let mut search = Search {
         files: action
@@ -52,16 +53,14 @@ pub(super) fn find(root: BorrowedFd<'_>, action: &Action) -> Result<Undeclared> 
         made_by_us: BTreeSet::from([ViewPath::root()]),
         undeclared: Undeclared::default(),
     };
-    for directory in layout::writable_directories(action) {
+    for directory in layout::writable_directories(action).into_keys() {
         let mut directory = Some(directory);
         while let Some(path) = directory {
             directory = path.parent();
             search.made_by_us.insert(path);
         }
     }
-    let is_allowed_whole = action.writable.iter().any(ViewPath::is_root)
-        || action.outputs.iter().any(|output| output.path.is_root());
-    if !is_allowed_whole {
+    if !search.allowed.iter().any(|path| path.is_root()) {
         search.directory(root, &ViewPath::root(), 0)?;
     }
     Ok(search.undeclared)

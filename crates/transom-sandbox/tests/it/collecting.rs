@@ -2,14 +2,15 @@
 //! do themselves: no privilege is needed.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 use tempfile::TempDir;
+use transom_projection::Origin;
 use transom_sandbox::outputs::{self, Collected, UNDECLARED_NAMED_MAX};
-use transom_sandbox::{Action, Output, OutputKind, Scratch};
+use transom_sandbox::{Action, Output, OutputKind, Scratch, Writable};
 use transom_test::{Tmpfs, privileged, temp_dir};
 
 use crate::views::{name, shell};
@@ -25,7 +26,7 @@ impl Run {
     fn new() -> Self {
         let host = temp_dir().unwrap();
         Self {
-            scratch: Scratch::new(host.path()).unwrap(),
+            scratch: Scratch::new(host.path(), &[]).unwrap(),
             host,
             action: shell("true"),
         }
@@ -37,7 +38,10 @@ impl Run {
             kind,
             optional: false,
             destination: self.host.path().join(destination),
+            origin: declared_here(),
         });
+        // Scratch is made for certain outputs.
+        self.scratch = Scratch::new(self.host.path(), &self.action.outputs).unwrap();
     }
 
     /// A path in scratch, with its directory.
@@ -72,6 +76,13 @@ impl Run {
             .collect();
         names.sort();
         names
+    }
+}
+
+fn declared_here() -> Origin {
+    Origin {
+        source: "--out".into(),
+        line: None,
     }
 }
 
@@ -111,6 +122,7 @@ fn old_outputs_are_replaced() {
     fs::write(run.host("a"), "old").unwrap();
     fs::create_dir(run.host("d")).unwrap();
     fs::write(run.host("d/old"), "old").unwrap();
+    run.action.replace = true;
     let still_open = File::open(run.host("a")).unwrap();
     run.write("a", "new");
     run.write("d/new", "new");
@@ -194,8 +206,8 @@ fn outputs_are_what_they_were_declared_to_be() {
             "the declared output `directory` should be a file, but the action made a directory\n\
              the declared output `file` should be a directory, but the action made a file\n\
              the declared output `fifo` should be a file, but the action made a FIFO\n\
-             the declared output `link` should be a file, but the action made a symbolic link\n\
-             the destination `{}` of the output `fine` is a directory; remove it first",
+             the declared output `link` should be a file, but the action made a symbolic link; `--keep-links` allows that\n\
+             --out: the destination `{}` of the output `fine` is a directory; remove it first",
             destination.display()
         )
     );
@@ -233,7 +245,7 @@ fn links_in_an_output_stay_in_it() {
             error,
             format!(
                 "the symbolic link `out/link` in the output `out` leads to `{target}`, outside of \
-                 the output; make it relative and let it stay inside"
+                 the output; make it relative and let it stay inside, or say `--keep-links`"
             )
         );
     }
@@ -266,7 +278,10 @@ fn undeclared_writes_are_reported() {
     let mut run = Run::new();
     run.expect(RegularFile, "out/obj/a.o", "a.o");
     run.expect(Directory, "tree", "tree");
-    run.action.writable.push(name("cache"));
+    run.action.writable.push(Writable {
+        path: name("cache"),
+        origin: declared_here(),
+    });
     run.write("out/obj/a.o", "");
     for path in [
         "tree/any/thing",
@@ -318,6 +333,7 @@ fn all_outputs_are_published_or_none() {
     fs::write(run.host("a"), "old").unwrap();
     fs::create_dir_all(run.host("d")).unwrap();
     fs::write(run.host("d/x"), "old").unwrap();
+    run.action.replace = true;
     // The last destination is taken by a name that no rename can replace: a
     // path that goes through a file.
     fs::write(run.host("mounted"), "").unwrap();
@@ -346,6 +362,7 @@ fn privileged_what_was_published_is_taken_back_if_a_later_step_fails() {
     fs::write(run.host("a"), "old").unwrap();
     fs::create_dir_all(run.host("d")).unwrap();
     fs::write(run.host("d/x"), "old").unwrap();
+    run.action.replace = true;
     let error = run.collect().unwrap_err();
     assert!(error.contains("cannot publish"), "{error}");
     assert_eq!(
@@ -373,9 +390,66 @@ fn two_outputs_cannot_have_one_destination() {
     assert_eq!(
         run.collect().unwrap_err(),
         format!(
-            "the outputs `a` and `b` have the same destination `{}`",
+            "--out: the outputs `a` and `b` have the same destination `{}`; choose another one",
             destination.display()
         )
+    );
+}
+
+#[test]
+fn one_output_cannot_be_published_into_another() {
+    let mut run = Run::new();
+    run.action.replace = true;
+    run.expect(Directory, "d", "xx");
+    run.expect(RegularFile, "p/y", "xx/y");
+    run.write("d/f", "");
+    run.write("p/y", "");
+    let inner = run.host("xx/y");
+    assert_eq!(
+        run.collect().unwrap_err(),
+        format!(
+            "--out: the destination `{}` of the output `p/y` lies in `{}`, which the output `d` \
+             (--out) replaces as a whole; choose another one",
+            inner.display(),
+            run.host("xx").display()
+        )
+    );
+    assert!(run.names().is_empty());
+}
+
+#[test]
+fn published_directories_can_be_replaced_and_no_others() {
+    let published = || {
+        let mut run = Run::new();
+        run.expect(Directory, "d", "d");
+        run.write("d/new", "new");
+        run
+    };
+    let mut run = published();
+    fs::create_dir(run.host("d")).unwrap();
+    run.collect().unwrap();
+    // One that its owner cannot write is marked all the same.
+    run.action.replace = false;
+    run.write("d/newer", "newer");
+    fs::set_permissions(run.inside("d"), PermissionsExt::from_mode(0o555)).unwrap();
+    run.collect().unwrap();
+    assert_eq!(run.read("d/newer"), "newer");
+    assert!(!run.host("d/new").exists());
+    run.write("d/newest", "newest");
+    run.collect().unwrap();
+    assert_eq!(run.read("d/newest"), "newest");
+
+    let run = published();
+    fs::create_dir(run.host("d")).unwrap();
+    fs::write(run.host("d/precious"), "precious").unwrap();
+    let error = run.collect().unwrap_err();
+    assert!(
+        error.contains("is a directory that no action has made"),
+        "{error}"
+    );
+    assert_eq!(
+        (run.read("d/precious"), run.names()),
+        ("precious".into(), vec!["d".into()])
     );
 }
 
@@ -411,6 +485,7 @@ fn outputs_cross_volumes() {
     fs::set_permissions(run.inside("tree/sub"), PermissionsExt::from_mode(0o700)).unwrap();
     fs::create_dir(elsewhere.path().join("tree")).unwrap();
     fs::write(elsewhere.path().join("tree/old"), "").unwrap();
+    run.action.replace = true;
 
     run.collect().unwrap();
     let at = |path: &str| elsewhere.path().join(path);
@@ -432,15 +507,41 @@ fn outputs_cross_volumes() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     names.sort();
-    assert_eq!(names, ["big", "tree"], "no temporary copy is left");
+    assert_eq!(names, [".transom", "big", "tree"]);
     assert!(!at("tree/old").exists());
+    // What was copied, and what was replaced, goes with scratch.
+    drop(run);
+    assert!(!at(".transom").exists());
+}
+
+#[test]
+fn holes_stay_holes_across_volumes() {
+    const SIZE: u64 = 10 << 30;
+    let Some(elsewhere) = elsewhere() else {
+        transom_test::skip!("/dev/shm is not another volume");
+    };
+    let mut run = Run::new();
+    run.expect(RegularFile, "sparse", elsewhere.path().join("sparse"));
+    let file = File::create(run.inside("sparse")).unwrap();
+    file.write_all_at(b"begin", 0).unwrap();
+    file.write_all_at(b"middle", SIZE / 2 + 1).unwrap();
+    file.set_len(SIZE).unwrap();
+    run.collect().unwrap();
+
+    let copy = File::open(elsewhere.path().join("sparse")).unwrap();
+    let metadata = copy.metadata().unwrap();
+    assert_eq!(metadata.len(), SIZE);
+    assert!(metadata.blocks() * 512 < 1 << 20, "{}", metadata.blocks());
+    let mut middle = [0; 8];
+    copy.read_exact_at(&mut middle, SIZE / 2).unwrap();
+    assert_eq!(&middle, b"\0middle\0");
 }
 
 #[test]
 fn a_sweep_removes_only_what_nobody_uses() {
     let base = temp_dir().unwrap();
-    let live = Scratch::new(base.path()).unwrap();
-    let kept = Scratch::new(base.path()).unwrap();
+    let live = Scratch::new(base.path(), &[]).unwrap();
+    let kept = Scratch::new(base.path(), &[]).unwrap();
     fs::write(kept.path().join("root/evidence"), "").unwrap();
     let kept = kept.keep().unwrap();
     // As a run leaves it that was killed together with its init.
@@ -457,7 +558,7 @@ fn a_sweep_removes_only_what_nobody_uses() {
 #[test]
 fn scratch_is_removed_at_any_depth() {
     let base = temp_dir().unwrap();
-    let scratch = Scratch::new(base.path()).unwrap();
+    let scratch = Scratch::new(base.path(), &[]).unwrap();
     let script =
         "i=0; while [ $i -lt 500 ]; do mkdir d; touch d/f; cd d; i=$((i+1)); done; chmod 0 ../../d";
     let mut shell = Command::new("sh");
@@ -476,7 +577,7 @@ fn scratch_is_removed_at_any_depth() {
 fn scratch_in_a_directory_of_everybody_belongs_to_one_user() {
     let base = temp_dir().unwrap();
     fs::set_permissions(base.path(), PermissionsExt::from_mode(0o1777)).unwrap();
-    let scratch = Scratch::new(base.path()).unwrap();
+    let scratch = Scratch::new(base.path(), &[]).unwrap();
     let home = scratch.path().parent().unwrap().file_name().unwrap();
     let user = rustix::process::geteuid().as_raw();
     assert_eq!(home, format!(".transom-{user}").as_str());

@@ -86,7 +86,7 @@ fn scratch_directories_are_made_at_once() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..20 {
-                    let scratch = Scratch::new(base.path()).unwrap();
+                    let scratch = Scratch::new(base.path(), &[]).unwrap();
                     assert!(scratch.path().exists());
                     Scratch::sweep(base.path()).unwrap();
                     assert!(scratch.path().exists());

@@ -28,7 +28,7 @@ pub(crate) fn view_for(action: &Action, add: impl FnOnce(&mut Skeleton)) -> Temp
         view.symlink(&name(link), OsStr::new(&target)).unwrap();
     }
     for point in layout::mount_points(action) {
-        view.directory(&point).unwrap();
+        view.directory(&point.path).unwrap();
     }
     add(&mut view);
     view.finish().unwrap()
@@ -169,7 +169,8 @@ fn privileged_a_missing_mount_point_is_named() {
     match Sandbox::new(view, &action, None) {
         Err(error @ Error::NoMountPoint { .. }) => assert_eq!(
             error.to_string(),
-            "the view has no directory `tmp` to put /tmp on; declare it as an empty directory"
+            "the action: the view has no directory `tmp` for its /tmp; declare it as an empty \
+             directory, or, where a host directory is declared as a whole, make it on the host"
         ),
         other => panic!("{other:?}"),
     }

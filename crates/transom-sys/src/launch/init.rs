@@ -3,19 +3,19 @@
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::pipe::PipeFlags;
 use rustix::process::DumpableBehavior;
 
 use super::wire::{self, Moment, Report, Usage};
-use super::{CloneArguments, Cloned, Failure, Orphan, Prepared, Step};
+use super::{CloneArguments, Cloned, Failure, Prepared, Step};
 use super::{action, close_all_but, exit, loopback, procfs};
-use crate::{mount, unlink};
+use crate::mount;
 
 /// How many simultaneous children of init have their end noticed at once
 /// before it looks at the lifeline again.
@@ -27,7 +27,9 @@ pub(super) fn run(prepared: &mut Prepared<'_>) -> ! {
     let lifeline = prepared.lifeline;
     match start(prepared) {
         Ok(started) => {
-            close_all_but(&started.kept);
+            let mut kept = [lifeline.as_raw_fd(), started.children.as_raw_fd()];
+            kept.sort_unstable();
+            close_all_but(&kept);
             live(prepared, &started)
         }
         Err(failure) => {
@@ -41,12 +43,7 @@ struct Started {
     action: libc::pid_t,
     from: Moment,
     children: OwnedFd,
-    /// All descriptors init still needs, ascending.
-    kept: [RawFd; KEPT_MAX],
 }
-
-/// The lifeline, the descriptors of an [`Orphan`], the ends of children.
-const KEPT_MAX: usize = 2 + 1 + super::ORPHAN_NAMES_MAX;
 
 fn start(prepared: &mut Prepared<'_>) -> Result<Started, Failure> {
     let plan = prepared.plan;
@@ -71,16 +68,10 @@ fn start(prepared: &mut Prepared<'_>) -> Result<Started, Failure> {
     let children = Step::Watch.check(watch_children())?;
     let action = start_action(prepared, &proc)?;
 
-    let mut kept = [children.as_raw_fd(); KEPT_MAX];
-    for (to, from) in kept.iter_mut().zip(&prepared.reaper_keeps) {
-        *to = *from;
-    }
-    kept.sort_unstable();
     Ok(Started {
         action,
         from: Moment::now(),
         children,
-        kept,
     })
 }
 
@@ -201,7 +192,10 @@ fn live(prepared: &Prepared<'_>, started: &Started) -> ! {
 
         match wire::receive_signal(prepared.lifeline) {
             Ok(Some(signal)) => send_signal(started.action, signal),
-            Ok(None) => abandon(prepared.plan.remove_if_orphaned.as_ref()),
+            Ok(None) => {
+                kill_everything();
+                exit(0)
+            }
             Err(_) => {}
         }
         drain(&started.children);
@@ -225,25 +219,6 @@ fn live(prepared: &Prepared<'_>, started: &Started) -> ! {
             }
         }
     }
-}
-
-/// Ends everything and leaves nothing behind.
-fn abandon(orphan: Option<&Orphan>) -> ! {
-    kill_everything();
-    // A directory that something is mounted on, in our own namespace, could
-    // not be removed. An empty root takes the place of the action's, because
-    // in a user namespace the last root cannot be unmounted.
-    if let Ok(empty) = mount::new(c"tmpfs", &[], MountAttrFlags::empty()) {
-        _ = change_root(&empty.finish());
-    }
-    if let Some(orphan) = orphan {
-        // Nobody is left to be told of an error; the next sweep tries again.
-        _ = unlink::remove_contents(&orphan.directory);
-        for (parent, name) in &orphan.names {
-            _ = rustix::fs::unlinkat(parent, &**name, AtFlags::REMOVEDIR);
-        }
-    }
-    exit(0)
 }
 
 fn kill_everything() {

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use transom_projection::Tree;
+use transom_projection::{Tree, shown};
 
 use crate::control::to_value;
+use crate::covers;
 use crate::declared::{read_manifest, view_name};
 
 /// Say why a path exists in a view, or why it does not.
@@ -29,12 +30,14 @@ pub(crate) fn explain(arguments: ExplainArguments) -> anyhow::Result<ExitCode> {
     let ExplainArguments { view, path, json } = arguments;
     let manifest = Path::new(&view);
     let (text, value) = if manifest.is_file() {
-        let tree = Tree::build(read_manifest(manifest)?.inputs)?;
+        let declared = read_manifest(manifest)?;
+        let mut tree = Tree::build(declared.inputs)?;
+        tree.cover(covers::of_manifest(&declared.action));
         let explanation = tree.explain(&view_name("PATH", &path)?);
         (explanation.to_string(), serde_json::to_value(explanation)?)
     } else {
         let explained = super::view::connect(&view.to_string_lossy())
-            .with_context(|| format!("{} is no manifest file", manifest.display()))?
+            .with_context(|| format!("{} is no manifest file", shown(&manifest)))?
             .explain(to_value(&path))?;
         (explained.text, explained.explanation)
     };

@@ -2,87 +2,133 @@
 //!
 //! The order is what matters here. What can be wrong with the declaration is
 //! found before anything is made; a user namespace has to be entered before
-//! there are threads; everything that was made is given back before the
-//! program ends as the command ended.
+//! there are threads; what was made on the host's disk is settled before
+//! the program ends as the command ended. Views and mounts are descriptors, and
+//! end with the program.
 
 mod arguments;
+mod outcome;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use transom_control::Listener;
+use transom_control::{Client, Listener};
 use transom_projection::{
-    Answer, ChangedInput, HostRoot, OnChange, Origin, OwnerMap, Projection, ProjectionOptions,
-    Tree, View, ViewOptions, ViewPath, WalkEntry,
+    Answer, Declaration, HostRoot, Mapping, OnChange, OwnerMap, Projection, ProjectionOptions,
+    Tree, View, ViewOptions, WalkEntry, shown,
 };
-use transom_sandbox::outputs;
+use transom_sandbox::layout::{self, MountPoint};
 use transom_sandbox::privilege::{self, Privilege};
-use transom_sandbox::{Action, Exit, Finished, PassedFile, Sandbox, Scratch, Stdio, Tmp, layout};
+use transom_sandbox::{Action, PassedFile, Sandbox, Scratch, Stdio, Tmp};
 
 pub(crate) use arguments::{
     ActionArguments, EngineChoice, InputArguments, OutputArguments, ReportArguments, Root,
     RunArguments, Tmp as TmpChoice,
 };
 
-use crate::control::{self, ViewService};
-use crate::declared::{Declared, scratch_base};
+use self::outcome::settle;
+use crate::control::{self, ViewService, to_value};
+use crate::declared::Declared;
 use crate::engine::{self, Choice, Engine, Served, Wishes};
 use crate::progress::Progress;
+use crate::scratch_base::scratch_base;
 use crate::signals::{self, HeldSignals};
-use crate::summary::{Summary, Times};
-use crate::{exit, trace_files};
+use crate::summary::{Measured, OutputState, OutputSummary, Summary, Times};
+use crate::{covers, exit, kept, report_files, trace_files};
 
 /// Names the descriptor of the control connection to the command.
 const CONTROL_FD_VARIABLE: &str = "TRANSOM_CONTROL_FD";
 
-pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    let end = prepare_and_run(arguments)?;
-    // Everything is given back; now end as the command did.
-    Ok(match end {
-        End::Code(code) => ExitCode::from(code),
-        End::Signal(signal) => {
-            signals::die_of(signal);
-            ExitCode::from(128u8.saturating_add(signal as u8))
+pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
+    let mut failure = Summary::default();
+    let end = prepare_and_run(arguments, &mut failure).unwrap_or_else(|error| {
+        let code = error
+            .downcast_ref()
+            .and_then(transom_sandbox::Error::shell_exit_code)
+            .unwrap_or(exit::FAILED);
+        exit::report(&error);
+        failure.exit_code = code;
+        failure.errors = vec![exit::with_causes(&error)];
+        if let Err(error) = failure.tell(&arguments.report) {
+            exit::report(&error);
         }
-    })
+        End::Code(code)
+    });
+    // Nothing stays behind; now end as the command did.
+    if let End::Signal(signal) = end {
+        signals::die_of(signal);
+    }
+    ExitCode::from(end.code())
 }
 
 /// How the program ends.
+#[derive(Debug, Clone, Copy)]
 enum End {
     Code(u8),
     Signal(i32),
 }
 
-fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
+impl End {
+    /// As a shell has it.
+    fn code(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128u8.saturating_add(signal as u8),
+        }
+    }
+}
+
+/// Does it all. `failure` is what is told should that fail.
+fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::Result<End> {
     let began = Instant::now();
-    let Declared { inputs, mut action } = Declared::from_arguments(arguments)?;
-    outputs::check(&action)?;
+    // Names and relative paths mean nothing without it.
+    std::env::current_dir().context(
+        "the current directory cannot be used; if it was deleted, change to another one",
+    )?;
+    let declared = Declared::from_arguments(arguments)?;
+    let outputs = declared.action.outputs.iter();
+    failure.outputs = outputs
+        .map(|output| OutputSummary::new(output, OutputState::Missing))
+        .collect();
+    let scratch_base = scratch_base(
+        arguments.outputs.scratch.as_deref(),
+        &declared.inputs,
+        &declared.action,
+    );
+    kept::check_outputs(arguments, &declared, &scratch_base)?;
+    report_files::check(&arguments.report, &declared.action)?;
+    let Declared { inputs, mut action } = declared;
     let held_signals = HeldSignals::hold()?;
     let privilege = obtain_privilege()?;
     // The action gets the limit we were given, not the one we need.
     action.open_files_limit = raise_descriptor_limit();
+    // Early: its caretaker is a copy of this process, which is still small.
+    let mut scratch = make_scratch(&scratch_base, arguments, &action)?;
 
+    let bound = inputs.iter().filter(|input| is_bound(input)).count();
     let mut tree = Tree::build(inputs)?;
-    let needed = Origin {
-        source: "the action".into(),
-        line: None,
-    };
-    for directory in layout::mount_points(&action) {
-        if !is_on_the_host(&tree, &directory) {
-            tree.require_directory(&directory, &needed)?;
+    for needed in layout::mount_points(&action) {
+        if !is_on_the_host(&tree, &needed)? {
+            tree.require_directory(&needed.path, &needed.origin)?;
         }
     }
+    tree.cover(covers::of_action(&action));
     let choice = engine::choose(Wishes {
         asked: arguments.service.engine,
         privilege,
         entries: tree.len(),
         needs_fuse: needs_fuse(arguments),
     })?;
+    if choice.engine == Engine::Mounts {
+        transom_sandbox::check_mounts(bound)?;
+    }
     let host = HostRoot::at(transom_sandbox::host_tree()?);
     let projection = Projection::new(
         host,
@@ -105,7 +151,6 @@ fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
     }
     let served = Arc::new(Served::start(choice.engine, &projection)?);
 
-    let mut scratch = make_scratch(arguments, &action)?;
     let mut stdio = Stdio::inherit()?;
     let service = ViewService {
         name: view_name(arguments),
@@ -118,19 +163,9 @@ fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
     let running = sandbox.spawn(stdio)?;
     let set_up = began.elapsed();
     let passed_on = held_signals.pass_on_to(running.remote())?;
-    let finished = match running.wait() {
-        Ok(finished) => finished,
-        Err(error) => {
-            return match error.shell_exit_code() {
-                Some(code) => {
-                    exit::report(&error.into());
-                    Ok(End::Code(code))
-                }
-                None => Err(error.into()),
-            };
-        }
-    };
+    let finished = running.wait()?;
     drop((passed_on, control));
+    failure.exit = finished.exit.into();
 
     let ended = Instant::now();
     let changed = view.verify();
@@ -143,52 +178,88 @@ fn prepare_and_run(arguments: &RunArguments) -> anyhow::Result<End> {
         arguments.outputs.keep_failed,
     )?;
     if let Some(trace) = view.trace() {
-        let target = action
-            .outputs
-            .first()
-            .map_or_else(|| "action".into(), |output| output.path.to_string());
+        let target = action.outputs.first().map_or_else(
+            || "action".into(),
+            |output| output.path.as_os_str().to_string_lossy().into_owned(),
+        );
         trace_files::write(&trace, &arguments.report, &target)?;
     }
-    let summary = Summary {
-        format: 1,
-        engine: choice.engine.name(),
-        engine_reason: choice.reason,
-        passthrough: served.passthrough(),
-        declared: view.statistics(),
-        exit: finished.exit.into(),
-        requests: served
-            .statistics()
-            .as_ref()
-            .map(Into::into)
-            .unwrap_or_default(),
-        times: Times::new(
-            set_up + finished.phases.start,
-            finished.phases.run,
-            finished.phases.end + ended.elapsed(),
-            &finished.usage,
-        ),
-        changed_inputs: changed
-            .iter()
-            .map(serde_json::to_value)
-            .collect::<Result<_, _>>()?,
-        outputs: outcome.published,
-        undeclared_writes: outcome.undeclared,
-        kept: outcome.kept,
-    };
-    for message in outcome.messages {
-        anstream::eprintln!("{}transom:{:#} {message}", exit::RED, exit::RED);
+    for message in &outcome.errors {
+        exit::tell(message);
     }
+    if let Some(path) = &outcome.kept {
+        exit::tell(&format!(
+            "what the command wrote was kept in {}",
+            shown(path)
+        ));
+    }
+    for path in &outcome.undeclared {
+        exit::tell(&format!("undeclared write: {path}"));
+    }
+    let summary = Summary {
+        exit_code: outcome.end.code(),
+        exit: finished.exit.into(),
+        errors: outcome.errors,
+        outputs: outcome.outputs,
+        changed_inputs: changed,
+        undeclared_writes: outcome.undeclared,
+        kept: outcome.kept.map(|path| to_value(path.as_os_str())),
+        measured: Some(Measured {
+            engine: choice.engine.name(),
+            engine_reason: choice.reason,
+            passthrough: served.passthrough(),
+            declared: view.statistics(),
+            requests: served
+                .statistics()
+                .as_ref()
+                .map(Into::into)
+                .unwrap_or_default(),
+            times: Times::new(
+                set_up + finished.phases.start,
+                finished.phases.run,
+                finished.phases.end + ended.elapsed(),
+                &finished.usage,
+            ),
+        }),
+        ..Summary::default()
+    };
     summary.tell(&arguments.report)?;
+    // Only memory and descriptors are left, thousands of them. The end of the
+    // program gives them back too, and more quickly than we one by one.
+    std::mem::forget((served, view, projection));
     Ok(outcome.end)
+}
+
+/// Whether the engine `mounts` makes a mount for it.
+fn is_bound(input: &Declaration) -> bool {
+    matches!(
+        input.mapping,
+        Mapping::File { .. } | Mapping::Directory { .. }
+    )
 }
 
 /// Whether a directory that is declared as a whole answers this name: then the
 /// host's directories are what there is, and none can be made.
-fn is_on_the_host(tree: &Tree, directory: &ViewPath) -> bool {
-    matches!(
-        tree.explain(directory).answer,
-        Answer::WholeDirectory { .. } | Answer::InsideWholeDirectory { .. }
-    )
+fn is_on_the_host(tree: &Tree, needed: &MountPoint) -> anyhow::Result<bool> {
+    let host_path = match tree.explain(&needed.path).answer {
+        Answer::WholeDirectory { .. } => return Ok(true),
+        Answer::InsideWholeDirectory { host_path, .. } => host_path,
+        _ => return Ok(false),
+    };
+    if !host_path.is_dir() {
+        let host_path: PathBuf = host_path.components().collect();
+        let MountPoint {
+            path,
+            purpose,
+            origin,
+        } = needed;
+        bail!(
+            "{origin}: `{path}` is needed for {purpose}, in a directory that is declared as a \
+             whole, and {} is no directory of the host; make it: mkdir -p {0}",
+            shown(&host_path)
+        );
+    }
+    Ok(true)
 }
 
 /// Makes sure that this process may make mounts.
@@ -255,13 +326,18 @@ fn view_name(arguments: &RunArguments) -> String {
 }
 
 /// A scratch directory, if the action writes anywhere on the host's disk.
-fn make_scratch(arguments: &RunArguments, action: &Action) -> anyhow::Result<Option<Scratch>> {
-    if action.outputs.is_empty() && action.writable.is_empty() && action.tmp != Tmp::Scratch {
+fn make_scratch(
+    base: &Path,
+    arguments: &RunArguments,
+    action: &Action,
+) -> anyhow::Result<Option<Scratch>> {
+    let writes =
+        !action.outputs.is_empty() || !action.writable.is_empty() || action.tmp == Tmp::Scratch;
+    if !writes || arguments.report.dry_run {
         return Ok(None);
     }
-    let base = scratch_base(arguments.outputs.scratch.as_deref(), action);
-    Scratch::sweep(&base)?;
-    Ok(Some(Scratch::new(&base)?))
+    Scratch::sweep(base)?;
+    Ok(Some(Scratch::new(base, &action.outputs)?))
 }
 
 /// What serves `transom view` and the command's own control connection.
@@ -304,98 +380,21 @@ impl Control {
             Ok(listener) => Ok(Self {
                 _listener: Some(listener),
             }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let pid = Client::connect(&path).and_then(|client| client.server_pid());
+                let pid = pid.map_or_else(|_| String::new(), |pid| format!(" (process {pid})"));
+                let name = view_name(arguments);
+                bail!("a view named {name:?} is running already{pid}; give this one another name")
+            }
             Err(error) if arguments.service.name.is_some() => {
-                Err(error).with_context(|| format!("cannot listen at {}", path.display()))
+                Err(error).with_context(|| format!("cannot listen at {}", shown(&path)))
             }
             Err(error) => {
-                tracing::info!(%error, path = %path.display(), "the view cannot be steered from outside");
+                tracing::info!(%error, path = %shown(&path), "the view cannot be steered from outside");
                 Ok(Self { _listener: None })
             }
         }
     }
-}
-
-/// What became of an action's outputs.
-struct Outcome {
-    end: End,
-    published: Vec<String>,
-    undeclared: Vec<String>,
-    kept: Option<String>,
-    messages: Vec<String>,
-}
-
-/// Collects the outputs if everything went well, and says what did not.
-fn settle(
-    finished: &Finished,
-    changed: &[ChangedInput],
-    on_change: OnChange,
-    action: &Action,
-    scratch: Option<Scratch>,
-    keep_failed: bool,
-) -> anyhow::Result<Outcome> {
-    let mut messages: Vec<_> = changed
-        .iter()
-        .map(|input| format!("input {input}"))
-        .collect();
-    let mut end = match finished.exit {
-        Exit::Exited(code) => End::Code(code),
-        Exit::Signalled { signal, .. } => End::Signal(signal),
-        Exit::TimedOut => {
-            let timeout = action.timeout.unwrap_or_default();
-            messages.push(format!(
-                "the command was ended because it ran longer than {timeout:?}"
-            ));
-            End::Code(exit::TIMED_OUT)
-        }
-    };
-    let mut succeeded = finished.exit.is_success();
-    if succeeded && on_change == OnChange::Refuse && !changed.is_empty() {
-        messages
-            .push("outputs are not collected, because inputs changed while the command ran".into());
-        end = End::Code(exit::NOT_AS_DECLARED);
-        succeeded = false;
-    }
-    let (mut published, mut undeclared, mut kept) =
-        (Vec::new(), outputs::Undeclared::default(), None);
-    if let Some(scratch) = scratch {
-        if succeeded {
-            match outputs::collect(&scratch, action) {
-                Ok(collected) => {
-                    published = collected
-                        .published
-                        .iter()
-                        .map(|path| path.display().to_string())
-                        .collect();
-                    undeclared = collected.undeclared;
-                }
-                Err(error) => {
-                    messages.push(error.to_string());
-                    end = End::Code(exit::NOT_AS_DECLARED);
-                    succeeded = false;
-                }
-            }
-        } else {
-            undeclared = outputs::undeclared(&scratch, action)?;
-        }
-        if !succeeded && keep_failed {
-            let path = scratch.keep()?.display().to_string();
-            messages.push(format!("what the command wrote was kept in {path}"));
-            kept = Some(path);
-        }
-    }
-    let undeclared: Vec<_> = undeclared.paths.iter().map(ToString::to_string).collect();
-    messages.extend(
-        undeclared
-            .iter()
-            .map(|path| format!("undeclared write: {path}")),
-    );
-    Ok(Outcome {
-        end,
-        published,
-        undeclared,
-        kept,
-        messages,
-    })
 }
 
 /// What `--dry-run` prints.
@@ -404,12 +403,12 @@ fn print_view(view: &View, choice: &Choice) -> anyhow::Result<()> {
         match entry {
             WalkEntry::Directory => anstream::println!("{path}/"),
             WalkEntry::File(version) => {
-                anstream::println!("{path} = {}", version.host_path().display());
+                anstream::println!("{path} = {}", shown(&version.host_path()));
             }
-            WalkEntry::WholeDirectory { host_path, .. } => {
-                anstream::println!("{path}/ = {}/ (whole)", host_path.display());
+            WalkEntry::WholeDirectory(directory) => {
+                anstream::println!("{path}/ = {}/ (whole)", shown(&directory.path()));
             }
-            WalkEntry::Symlink { target } => anstream::println!("{path} -> {}", target.display()),
+            WalkEntry::Symlink { target } => anstream::println!("{path} -> {}", shown(&target)),
         }
         Ok::<_, std::io::Error>(())
     })?;

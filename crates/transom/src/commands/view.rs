@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use transom_control::{Change, Client, Description};
 
 use crate::control::{self, to_value};
+use transom_projection::shown;
 
 /// Look at running views and change them while they are used.
 ///
@@ -137,7 +138,7 @@ fn name(written: &OsString) -> Value {
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    std::path::absolute(path).with_context(|| path.display().to_string())
+    std::path::absolute(path).with_context(|| shown(&path).to_string())
 }
 
 pub(crate) fn view(arguments: ViewArguments) -> anyhow::Result<ExitCode> {
@@ -174,9 +175,9 @@ pub(crate) fn view(arguments: ViewArguments) -> anyhow::Result<ExitCode> {
             } else {
                 std::fs::read_to_string(&changes)
             };
-            let text = text.with_context(|| format!("cannot read {}", changes.display()))?;
+            let text = text.with_context(|| format!("cannot read {}", shown(&changes)))?;
             let changes =
-                serde_json::from_str(&text).with_context(|| changes.display().to_string())?;
+                serde_json::from_str(&text).with_context(|| shown(&changes).to_string())?;
             update(&view, changes)
         }
         ViewCommand::Trace { view } => print(&connect(&view)?.trace()?),
@@ -219,7 +220,7 @@ pub(crate) fn connect(view: &str) -> anyhow::Result<Client> {
                 ),
             }
         }
-        Err(error) => Err(error).with_context(|| format!("cannot connect to {}", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot connect to {}", shown(&path))),
     }
 }
 
@@ -227,21 +228,18 @@ pub(crate) fn connect(view: &str) -> anyhow::Result<Client> {
 /// removed on the way.
 fn running() -> anyhow::Result<Vec<Description>> {
     let directory = control::directory();
+    // Failing means that there is none, or that it is not ours to sweep.
+    let _ = transom_control::sweep(&directory);
     let sockets = match std::fs::read_dir(&directory) {
         Ok(sockets) => sockets,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| directory.display().to_string()),
+        Err(error) => return Err(error).with_context(|| shown(&directory).to_string()),
     };
     let mut running = Vec::new();
     for socket in sockets {
-        let path = socket?.path();
-        match Client::connect(&path) {
-            Ok(mut client) => running.extend(client.describe()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                // Failing means that somebody else was quicker.
-                let _ = std::fs::remove_file(&path);
-            }
-            Err(_) => {}
+        // Who does not answer does not run.
+        if let Ok(mut client) = Client::connect(&socket?.path()) {
+            running.extend(client.describe());
         }
     }
     running.sort_by(|one, other| one.name.cmp(&other.name));

@@ -518,3 +518,17 @@ fn several_mistakes(world: &World) {
     );
     run.says("bad.json:4").says("bad.json:5").says("bad.json:6");
 }
+
+#[test]
+fn a_current_directory_that_is_gone() {
+    let world = World::here();
+    world.directory("gone");
+    let script = "cd gone && rmdir ../gone && exec \"$@\"";
+    let mut shell = world.command("sh");
+    shell
+        .args(["-c", script, "sh"])
+        .arg(world.transom().get_program());
+    let output = shell.args(["run", "--", "true"]).output().unwrap();
+    let run = Run::of(output).exited(125);
+    run.says("the current directory cannot be used; if it was deleted");
+}

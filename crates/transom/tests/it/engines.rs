@@ -53,7 +53,7 @@ fn the_figures_of_a_run(world: &World) {
     assert_eq!(report["declared"]["file_bytes"], 5000);
     assert_eq!(report["declared"]["whole_directories"], 1);
     assert_eq!(report["declared"]["symlinks"], 3);
-    assert_eq!(report["exit"], json!({ "code": 1 }));
+    assert_eq!(report["exit"], json!({ "kind": "exited", "code": 1 }));
     let time = |name: &str| report["times"][name].as_u64().unwrap();
     assert!(
         time("run_us") >= 100_000 && time("set_up_us") > 0 && time("tear_down_us") > 0,

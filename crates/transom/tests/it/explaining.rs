@@ -94,6 +94,73 @@ fn names_of_a_manifest() {
     );
 }
 
+/// On a terminal or not.
+#[test]
+fn odd_names_are_shown_with_escapes() {
+    let world = World::here();
+    let world = &world;
+    manifest(world);
+    let (text, object) = explain(world, "action.json", "a\x1b[31mb\nc");
+    assert_eq!(
+        text,
+        "`a\\u{1b}[31mb\\nc` does not exist: `a\\u{1b}[31mb\\nc` is not declared\n"
+    );
+    assert_eq!(object["path"], "a\x1b[31mb\nc");
+    let missing = world.path().join("a\x1b[31mb");
+    let run = world.bare_action().file("f", &missing).sh("true").run();
+    let shown = missing.to_str().unwrap().replace('\x1b', "\\u{1b}");
+    run.exited(125).says(&format!("the host has no `{shown}`"));
+}
+
+/// What an action has of its own is no input, and exists.
+#[test]
+fn names_of_the_action_itself() {
+    let world = World::here();
+    let world = &world;
+    let manifest = json!({
+        "version": 1,
+        "inputs": [
+            { "name": "w/in", "file": "in" },
+            { "name": "w/link", "symlink": "/tmp" },
+            { "name": "w/cache/in", "file": "in" },
+        ],
+        "outputs": [
+            { "name": "w/made/file", "kind": "file", "destination": "/dest/file" },
+            { "name": "w/tree", "kind": "directory", "destination": "/dest/tree" },
+        ],
+        "writable": ["w/cache"],
+    });
+    world.file("action.json", manifest.to_string());
+    let view = "action.json";
+    for (path, at, what) in [
+        ("/proc/self/maps", "proc", "own-proc"),
+        ("dev/null", "dev", "own-dev"),
+        ("/tmp", "tmp", "own-tmp"),
+        ("tmp/a/b", "tmp", "own-tmp"),
+        ("w/link/a", "tmp", "own-tmp"),
+        ("w/made/file", "w/made/file", "output"),
+        ("w/made", "w/made", "writable"),
+        ("w/made/other", "w/made", "writable"),
+        ("w/tree/deep/file", "w/tree", "output"),
+        ("w/cache/x", "w/cache", "writable"),
+    ] {
+        let answer = answer(world, view, path);
+        assert_eq!(
+            (&answer["is"], &answer["at"], &answer["what"]),
+            (&json!("covered"), &json!(at), &json!(what)),
+            "{path}"
+        );
+    }
+    assert_eq!(answer(world, view, "w/cache/in")["is"], "file");
+    assert_eq!(answer(world, view, "w/other")["is"], "absent");
+    let (text, _) = explain(world, view, "w/made/file");
+    assert_eq!(
+        text,
+        "`w/made/file` belongs to the output `w/made/file`, which is moved to `/dest/file` when \
+         the command has succeeded\n"
+    );
+}
+
 #[test]
 fn names_a_manifest_lacks() {
     let world = World::here();

@@ -1,9 +1,10 @@
 //! As much as is allowed works, and one more is refused.
 
 use std::fmt::Write;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::world::{Engine, World, privileged_case, unprivileged_case};
+use crate::world::{Engine, World, over_fuse, privileged_case, unprivileged_case};
 
 /// Memory that a million inputs may take, in KiB: far more than they do.
 const MEMORY_KIB_MAX: u64 = 4 << 20;
@@ -28,18 +29,23 @@ fn names(world: &World, count: usize) -> String {
     manifest + "\n] }"
 }
 
-/// The command, with a limit to its memory.
-fn run(world: &World, arguments: &[&str]) -> (crate::action::Run, Duration) {
-    let transom = world.transom();
-    let mut shell = std::process::Command::new("sh");
-    let script = format!("ulimit -v {MEMORY_KIB_MAX}; exec \"$@\"");
+/// The same command with a limit, as `ulimit` takes it.
+fn limited(command: &Command, limit: &str) -> Command {
+    let mut shell = Command::new("sh");
+    let script = format!("ulimit {limit}; exec \"$@\"");
     shell
         .args(["-c", &script, "sh"])
-        .arg(transom.get_program())
-        .args(transom.get_args());
-    for (name, value) in transom.get_envs() {
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
         shell.env(name, value.unwrap_or_default());
     }
+    shell
+}
+
+/// The command, with a limit to its memory.
+fn run(world: &World, arguments: &[&str]) -> (crate::action::Run, Duration) {
+    let mut shell = limited(&world.transom(), &format!("-v {MEMORY_KIB_MAX}"));
     shell
         .args([
             "run",
@@ -53,6 +59,37 @@ fn run(world: &World, arguments: &[&str]) -> (crate::action::Run, Duration) {
     let output = shell.current_dir(world.path()).output().unwrap();
     (crate::action::Run::of(output), begin.elapsed())
 }
+
+/// Open files that transom may have, and directories and files of a tree that
+/// has more of both.
+const OPEN_FILES: usize = 700;
+const DIRECTORIES: usize = 1200;
+
+fn a_tree_larger_than_the_limit_of_open_files(world: &World) {
+    for number in 0..DIRECTORIES {
+        let directory = format!("tree/{}/{number}", number % 30);
+        world.file(format!("{directory}/file"), format!("{number}\n"));
+    }
+    let names = 1 + 30 + 2 * DIRECTORIES;
+    let sum: usize = (0..DIRECTORIES).step_by(12).sum();
+    // Twice: with nothing found yet, and with everything.
+    let look = format!(
+        "find tree | wc -l; ls -R tree | grep -c file; \
+         for n in $(seq 0 12 {}); do cat tree/$((n % 30))/$n/file; done |
+         {{ sum=0; while read -r n; do sum=$((sum + n)); done; echo $sum; }}",
+        DIRECTORIES - 1
+    );
+    let action = world
+        .action()
+        .directory("w/tree", world.path().join("tree"))
+        .sh(&format!("{look}; {look}; ls /usr/bin | grep -cx env"));
+    let mut shell = limited(&action.prepare().0, &format!("-n {OPEN_FILES}"));
+    let ran = crate::action::Run::of(shell.current_dir(world.path()).output().unwrap());
+    let once = format!("{names}\n{DIRECTORIES}\n{sum}\n");
+    assert_eq!(ran.succeeded().stdout(), format!("{once}{once}1\n"));
+}
+
+over_fuse!(a_tree_larger_than_the_limit_of_open_files);
 
 fn a_million_names(world: &World) {
     // With those of `/usr` that the command needs.
@@ -91,5 +128,21 @@ fn a_million_names_and_one() {
         refused
             .says("more than 1000000 inputs")
             .says("declare directories as a whole");
+    });
+}
+
+/// As soon as they are counted: no host file is looked for.
+#[test]
+fn more_mounts_than_the_kernel_allows_are_refused_at_once() {
+    let limit = std::fs::read_to_string("/proc/sys/fs/mount-max").unwrap();
+    let limit: usize = limit.trim().parse().unwrap();
+    if limit > 200_000 {
+        transom_test::skip!("fs.mount-max is raised");
+    }
+    unprivileged_case(Engine::Mounts, |world| {
+        let manifest = names(world, limit + 1).replace("/file", "/no-such-file");
+        world.file("many.json", manifest);
+        let (run, _) = run(world, &["--", "true"]);
+        run.exited(125).says("fs.mount-max");
     });
 }

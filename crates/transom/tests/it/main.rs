@@ -18,6 +18,7 @@ mod process;
 mod protection;
 mod requests;
 mod steering;
+mod summaries;
 mod surroundings;
 mod terminal;
 mod tracing;

@@ -19,6 +19,7 @@ over_both_engines!(
     changed_in_place_is_ignored,
     changed_after_it_was_read,
     the_time_put_back,
+    linked_and_unlinked,
     changed_and_never_opened,
     deleted_before_it_is_opened,
     deleted_is_reported,
@@ -119,6 +120,19 @@ fn changed_in_place_is_refused(world: &World) {
     }
     let run = live.finish().exited(123);
     names_the_change(world, &run, "changed-in-place");
+    if world.engine == Engine::Fuse {
+        // Once, although the kernel asks twice, and in words.
+        let refusal = format!(
+            " WARN `{}` was changed in place after it was pinned, so it cannot be opened\n",
+            path.display()
+        );
+        assert_eq!(
+            run.stderr().matches(&refusal).count(),
+            1,
+            "{}",
+            run.stderr()
+        );
+    }
     let run = run.says("input `w/file`").says(path.to_str().unwrap());
     run.says("was changed in place")
         .says("outputs are not collected");
@@ -159,8 +173,25 @@ fn the_time_put_back(world: &World) {
     overwrite(&path, "two\n");
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(modified).unwrap();
-    let run = live.finish().exited(123);
-    names_the_change(world, &run, "changed-in-place");
+    touched(world, live.finish());
+}
+
+fn linked_and_unlinked(world: &World) {
+    let (action, path) = declared(world);
+    let mut live = listen(action);
+    let link = world.path().join("link");
+    fs::hard_link(&path, &link).unwrap();
+    fs::remove_file(&link).unwrap();
+    assert_eq!(live.ask("cat file"), "one");
+    touched(world, live.finish());
+}
+
+/// It is in the summary, and nothing fails.
+#[track_caller]
+fn touched(world: &World, run: Run) {
+    let run = run.succeeded();
+    names_the_change(world, &run, "touched");
+    assert_eq!(run.stderr(), "");
 }
 
 fn deleted_before_it_is_opened(world: &World) {

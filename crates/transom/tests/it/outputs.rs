@@ -28,12 +28,19 @@ over_both_engines!(
     atomic_writers,
     hard_links,
     symbolic_links_do_not_lead_out,
+    symbolic_links_are_kept_if_asked,
     special_files_are_no_outputs,
     the_kernel_writes,
     an_output_of_the_last_run,
+    scratch_is_not_seen_in_whole_directories,
     outputs_given_by_flags,
     the_summary_names_outputs,
     outputs_that_hide_each_other,
+    outputs_in_each_other,
+    directories_of_the_user_are_not_replaced,
+    what_is_needed_is_not_replaced,
+    inputs_are_not_replaced,
+    unusable_destinations_are_found_first,
     modes_and_times,
 );
 
@@ -117,7 +124,8 @@ fn optional_outputs(world: &World) {
     let run = action.sh("echo made > made").run().succeeded();
     assert_eq!(world.read("made"), "made\n");
     assert!(!world.exists("absent"));
-    assert_eq!(run.report()["outputs"], json!([world.path().join("made")]));
+    assert_eq!(run.report()["outputs"][0]["state"], "published");
+    assert_eq!(run.report()["outputs"][1]["state"], "missing");
 }
 
 fn missing_outputs_are_named(world: &World) {
@@ -182,7 +190,8 @@ fn existing_destinations_are_replaced(world: &World) {
         .action()
         .output("file", "w/file", "file")
         .output("directory", "w/tree", "tree")
-        .output("directory", "w/empty", "empty");
+        .output("directory", "w/empty", "empty")
+        .args(["--replace"]);
     action
         .sh("echo new > file; echo new > tree/new; echo new > empty/new")
         .run()
@@ -235,13 +244,13 @@ fn existing_destinations_of_another_kind(world: &World) {
         .output("file", "w/made", "tree")
         .sh("echo x > made")
         .run();
-    run.exited(123).says("is a directory; remove it first");
+    run.exited(125).says("is a directory; remove it first");
     let run = world
         .action()
         .output("directory", "w/made", "file")
         .sh("true")
         .run();
-    run.exited(123).says("is a file; remove it first");
+    run.exited(125).says("is a file; remove it first");
     assert_eq!(
         (world.read("tree/precious"), world.read("file")),
         ("precious\n".into(), "precious\n".into())
@@ -269,7 +278,7 @@ fn a_failing_command_publishes_nothing(world: &World) {
             .sh(script)
             .run();
         assert_ne!(run.code(), Some(0));
-        assert_eq!(run.report()["outputs"], json!([]));
+        assert_eq!(run.report()["outputs"][0]["state"], "discarded");
         assert_eq!(run.report()["kept"], json!(null));
     }
     let late = world
@@ -416,6 +425,31 @@ fn symbolic_links_do_not_lead_out(world: &World) {
     assert!(!world.exists("made"));
 }
 
+fn symbolic_links_are_kept_if_asked(world: &World) {
+    let make = |arguments: &[&str]| {
+        let action = world
+            .action()
+            .output("file", "w/lib/libx.so", "libx.so")
+            .output("file", "w/lib/libx.so.1", "libx.so.1")
+            .output("directory", "w/venv", "venv")
+            .args(arguments);
+        action
+            .sh("cd lib; echo x > libx.so.1; ln -s libx.so.1 libx.so; ln -s /usr/bin/env ../venv/python")
+            .run()
+    };
+    make(&[])
+        .exited(123)
+        .says("`w/lib/libx.so` should be a file")
+        .says("`--keep-links`");
+    for _ in 0..2 {
+        make(&["--keep-links"]).succeeded();
+        let target = |name| fs::read_link(world.path().join(name)).unwrap();
+        assert_eq!(target("libx.so").to_str(), Some("libx.so.1"));
+        assert_eq!(target("venv/python").to_str(), Some("/usr/bin/env"));
+        assert_eq!(world.read("libx.so"), "x\n");
+    }
+}
+
 fn special_files_are_no_outputs(world: &World) {
     let action = world.action().output("directory", "w/out", "out");
     let run = action.sh("mkfifo out/pipe").run().exited(123);
@@ -466,7 +500,33 @@ fn an_output_of_the_last_run(world: &World) {
         .run()
         .exited(125);
     assert_eq!(run.stdout(), "");
-    run.says("the view has no directory `project/new`");
+    let make = format!("make it: mkdir -p {}/project/new", world.path().display());
+    run.says("json:")
+        .says("`project/new` is needed")
+        .says(&make);
+}
+
+/// Neither an action's own nor that of another one.
+fn scratch_is_not_seen_in_whole_directories(world: &World) {
+    let project = world.directory("project");
+    world.file("project/src/main.c", "main\n");
+    world.directory("project/out");
+    let action = || {
+        let action = world.action().directory("project", &project);
+        let action = action.output("file", "project/out/result", "project/out/result");
+        action.args(["-C", "project"])
+    };
+    let mut other = action()
+        .sh("echo ready; read line; echo > out/result")
+        .start();
+    other.says("ready");
+    let listing = "find . | sort > /tmp/listing; tee out/result < /tmp/listing";
+    let first = action().prints(listing);
+    assert_eq!(first, ".\n./out\n./src\n./src/main.c\n");
+    fs::remove_file(project.join("out/result")).unwrap();
+    assert_eq!(action().prints(listing), first);
+    other.finish().succeeded();
+    assert!(!world.exists(".transom") && !world.exists("project/.transom"));
 }
 
 fn outputs_given_by_flags(world: &World) {
@@ -502,20 +562,187 @@ fn the_summary_names_outputs(world: &World) {
     let here = world.path();
     assert_eq!(
         run.report()["outputs"],
-        json!([here.join("a"), here.join("b")])
+        json!([
+            { "name": "w/a", "destination": here.join("a"), "state": "published" },
+            { "name": "w/b", "destination": here.join("b"), "state": "published" },
+        ])
     );
     assert_eq!(run.report()["undeclared_writes"], json!([]));
 }
 
 fn outputs_that_hide_each_other(world: &World) {
-    let action = world
-        .action()
-        .output("file", "w/a", "same")
-        .output("file", "w/b", "same");
-    let run = action.sh("echo a > a; echo b > b").run();
-    assert_ne!(run.code(), Some(0));
-    run.says("have the same destination");
-    assert!(!world.exists("same"));
+    world.directory("real");
+    symlink("real", world.path().join("link")).unwrap();
+    for (one, other) in [
+        ("same", "same"),
+        ("real/f", "link/f"),
+        ("real/f", "./real/../real/f"),
+        ("real/f", "link/new/../f"),
+    ] {
+        let action = world
+            .action()
+            .output("file", "w/a", one)
+            .output("file", "w/b", other);
+        let run = action
+            .sh("echo ran; echo a > a; echo b > b")
+            .run()
+            .exited(125);
+        assert_eq!(run.stdout(), "");
+        run.says("json:")
+            .says("`w/a` and `w/b` have the same destination");
+        assert!(!world.exists("same") && !world.exists("real/f"));
+    }
+}
+
+fn outputs_in_each_other(world: &World) {
+    symlink(".", world.path().join("here")).unwrap();
+    let refused = |outputs: [(&str, &str, &str); 2]| {
+        let mut action = world.action().args(["--replace"]);
+        for (kind, name, destination) in outputs {
+            action = action.output(kind, name, destination);
+        }
+        let run = action
+            .sh("echo ran; echo in > d/f; mkdir -p p; echo y > p/y")
+            .run()
+            .exited(125);
+        assert_eq!(run.stdout(), "");
+        run.says("lies in").says("replaces as a whole");
+    };
+    // Whether or not there is something.
+    for _ in 0..2 {
+        refused([("directory", "w/d", "xx"), ("file", "w/p/y", "xx/y")]);
+        refused([("file", "w/p/y", "here/xx/y"), ("directory", "w/d", "xx")]);
+        refused([
+            ("directory", "w/d", "xx"),
+            ("directory", "w/p", "xx/deep/sub"),
+        ]);
+        world.file("xx/f", "");
+    }
+    // The directory that holds another is not replaced by one that is a file.
+    refused([("file", "w/p/y", "new"), ("directory", "w/d", "new/d")]);
+}
+
+fn directories_of_the_user_are_not_replaced(world: &World) {
+    world.file("made-by-hand/precious", "precious\n");
+    let make = |destination: &str, arguments: &[&str]| {
+        let action = world.action().output("directory", "w/out", destination);
+        let action = action.args(arguments);
+        action.sh("echo ran; echo $RANDOM > out/new").run()
+    };
+    let refused = make("made-by-hand", &[]).exited(125);
+    assert_eq!(refused.stdout(), "");
+    refused
+        .says("json:")
+        .says("made-by-hand` of the output `w/out` is a directory that no action has made")
+        .says("`--replace`");
+    assert_eq!(world.read("made-by-hand/precious"), "precious\n");
+    make("made-by-hand", &["--replace"]).succeeded();
+    assert!(!world.exists("made-by-hand/precious"));
+    // What was made by a run is replaced by the next, whatever is in it.
+    for _ in 0..2 {
+        make("made-by-hand", &[]).succeeded();
+        world.file("made-by-hand/more", "");
+    }
+    // And what holds nothing.
+    world.directory("empty");
+    make("empty", &[]).succeeded();
+    make("empty", &[]).succeeded();
+    make("new", &[]).succeeded();
+    make("new", &[]).succeeded();
+    // A directory that is there by the end of the run only.
+    let path = world.path().join("late");
+    let action = world.action().output("directory", "w/out", "late");
+    let mut live = action.command(["sh", "-c", crate::action::LISTEN]).start();
+    live.says("ready");
+    fs::create_dir(&path).unwrap();
+    world.file("late/precious", "precious\n");
+    live.finish().exited(123).says("that no action has made");
+    assert_eq!(world.read("late/precious"), "precious\n");
+}
+
+fn what_is_needed_is_not_replaced(world: &World) {
+    let here = world.path().to_owned();
+    let parent = here.parent().unwrap().to_owned();
+    symlink(&here, here.join("link")).unwrap();
+    world.file("project/.git/HEAD", "ref\n");
+    let source = world.file("project/src/main.c", "main\n");
+    let refused_with = |more: &[&str], destination: &str, what: &str| {
+        let action = world.action().file("w/main.c", &source);
+        let action = action
+            .directory("tree", here.join("project/.git"))
+            .output("directory", "w/out", destination)
+            .env("HOME", here.join("home/me"));
+        let action = action.args(more);
+        let run = action.sh("echo ran").run().exited(125);
+        assert_eq!(run.stdout(), "");
+        run.says("is or holds").says(what).says("would be lost");
+    };
+    let refused = |destination: &str, what: &str| {
+        refused_with(&[], destination, what);
+        refused_with(&["--replace"], destination, what);
+    };
+    world.directory("home/me");
+    refused(".", "the current directory");
+    refused("project/..", "the current directory");
+    if world.is_root() {
+        refused(parent.to_str().unwrap(), "the current directory");
+    }
+    refused("link/project/..", "the current directory");
+    refused("home", "the home directory");
+    refused("home/me", "the home directory");
+    refused("project/src", "the input `w/main.c`");
+    refused("project", "the input `w/main.c`");
+    refused("link/project/.git", "the input `tree`");
+    assert_eq!(world.read("project/.git/HEAD"), "ref\n");
+
+    let manifest = world.file("actions/one.json", r#"{ "version": 1 }"#);
+    let root = world.run_transom(["run", "--out", "o=/", "--", "true"]);
+    let root = crate::action::Run::of(root).exited(125);
+    root.says("cannot be made: it is the root of the host");
+    let with_manifest = |destination: &str, what: &str| {
+        let arguments = ["run", "--out", destination, "--replace", "--scratch", "s"];
+        let mut transom = world.transom();
+        transom.args(arguments).arg("--manifest").arg(&manifest);
+        let run = transom.args(["--", "true"]).output().unwrap();
+        crate::action::Run::of(run).exited(125).says(what);
+    };
+    world.directory("s");
+    with_manifest("actions", "is or holds the manifest");
+    with_manifest("s", "is or holds the directory for scratch");
+}
+
+fn inputs_are_not_replaced(world: &World) {
+    let input = world.file("src/parser.c", "old\n");
+    let action = || {
+        let action = world.action().file("w/parser.c", &input);
+        let action = action.output("file", "w/out/parser.c", "src/parser.c");
+        action.sh("echo new | tee out/parser.c")
+    };
+    let run = action().run().exited(125);
+    assert_eq!(run.stdout(), "");
+    run.says("is the input `w/parser.c`").says("`--replace`");
+    assert_eq!(world.read("src/parser.c"), "old\n");
+    action().args(["--replace"]).run().succeeded();
+    assert_eq!(world.read("src/parser.c"), "new\n");
+}
+
+fn unusable_destinations_are_found_first(world: &World) {
+    world.file("file", "");
+    symlink("nothing", world.path().join("dangling")).unwrap();
+    let mut cases = vec![
+        ("file/x", "file` is not a directory"),
+        ("file/deep/x", "file` is not a directory"),
+        ("dangling/x", "dangling` is a symbolic link to nothing"),
+    ];
+    if !world.is_root() {
+        cases.push(("/etc/x", "`/etc`: Permission denied"));
+    }
+    for (destination, why) in cases {
+        let action = world.action().output("file", "w/made", destination);
+        let run = action.sh("echo ran").run().exited(125);
+        assert_eq!(run.stdout(), "");
+        run.says("json:").says("of the output `w/made`").says(why);
+    }
 }
 
 fn modes_and_times(world: &World) {
@@ -546,6 +773,7 @@ fn across_volumes(engine: Engine) {
             .output("file", "w/file", on("file"))
             .output("directory", "w/tree", on("tree"))
             .output("file", "w/here", "here")
+            .args(["--replace"])
             // Not on the volume of the first destination.
             .args(["--scratch"])
             .args([world.path()])

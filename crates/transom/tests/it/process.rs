@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process_group};
+use serde_json::json;
 
 use crate::world::{World, over_both_engines};
 
@@ -34,7 +35,11 @@ fn exit_codes(world: &World) {
             .sh(&format!("exit {code}"))
             .run()
             .exited(code);
-        assert_eq!(run.report()["exit"]["code"], code);
+        assert_eq!(
+            run.report()["exit"],
+            json!({ "kind": "exited", "code": code })
+        );
+        assert_eq!(run.report()["exit_code"], code);
         assert_eq!(run.stderr(), "");
     }
 }
@@ -56,7 +61,11 @@ fn a_command_ended_by_a_signal(world: &World) {
             "{name}: {:?}",
             run.status
         );
-        assert_eq!(run.report()["exit"]["signal"], signal);
+        assert_eq!(
+            run.report()["exit"],
+            json!({ "kind": "signalled", "signal": signal })
+        );
+        assert_eq!(run.report()["exit_code"], 128 + signal);
     }
 }
 
@@ -248,7 +257,8 @@ fn out_of_time(world: &World) {
         .sh("exec sleep 60")
         .run()
         .exited(124);
-    assert_eq!(run.report()["exit"], "timed-out");
+    assert_eq!(run.report()["exit"], json!({ "kind": "timed-out" }));
+    assert_eq!(run.report()["exit_code"], 124);
     run.says("longer than 200ms");
     // Told to end before it is killed; a child that does not want to is killed.
     let script = "(trap '' TERM; sleep 60) & trap 'echo told; exit 0' TERM; wait";

@@ -1,9 +1,11 @@
 //! A view is changed while an action uses it.
 
+use std::fs;
 use std::process::Output;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::action::{Action, LISTEN, Live, Run};
@@ -27,6 +29,9 @@ over_fuse!(
     traces_of_a_running_view,
     a_view_that_is_not_traced,
     names_of_views,
+    covered_names,
+    sockets_of_killed_runs_do_not_accumulate,
+    what_is_refused_says_what_to_do,
     the_control_connection_of_the_action,
     views_of_others,
     what_was_steered_is_pinned,
@@ -135,6 +140,84 @@ fn redirecting(world: &World) {
     assert!(complaint.contains("`w/name` is a file"), "{complaint}");
     assert_eq!(live.ask("cat name"), "two");
     quietly(live);
+}
+
+/// Nobody would see them.
+fn covered_names(world: &World) {
+    world.file("new", "new\n");
+    let input = world.file("in", "input\n");
+    let action = world
+        .action()
+        .output("file", "w/made/file", "file")
+        .output("directory", "w/tree", "tree")
+        .set("writable", json!(["w/cache"]))
+        .file("w/cache/in", input)
+        .sh("echo ready; read line; echo made > made/file");
+    let mut live = action.args(["--name", "demo"]).start();
+    live.says("ready");
+    for name in [
+        "tmp/x",
+        "dev/x",
+        "proc/x",
+        "w/made/x",
+        "w/tree/x",
+        "w/cache/x",
+    ] {
+        let complaint = refused(world, &["add", "demo", name, "new"]);
+        let expected = format!("a change of `{name}` would not be seen, because it belongs to");
+        assert!(complaint.contains(&expected), "{complaint}");
+    }
+    // It was mounted there when the action started.
+    refused(world, &["redirect", "demo", "w/cache/in", "new"]);
+    steer(world, &["add", "demo", "w/beside", "new"]);
+    live.tell("go");
+    live.finish().succeeded();
+}
+
+fn what_is_refused_says_what_to_do(world: &World) {
+    let file = world.file("file", "content\n");
+    let action = world.action().file("w/a", &file);
+    let live = demo(action.output("directory", "made/here", "made"));
+    let complaint = refused(world, &["add", "demo", "w/a", "file"]);
+    assert!(
+        complaint.contains("replace it, or redirect it"),
+        "{complaint}"
+    );
+    let complaint = refused(world, &["withdraw", "demo", "w"]);
+    assert!(
+        complaint.contains("the action's working directory"),
+        "{complaint}"
+    );
+    let complaint = refused(world, &["withdraw", "demo", "made"]);
+    assert!(
+        complaint.contains("`made/here` belongs to the output"),
+        "{complaint}"
+    );
+    // Another of the same name.
+    let run = world.action().args(["--name", "demo"]).sh("true").run();
+    let pid = live.pid();
+    let run = run
+        .exited(125)
+        .says("a view named \"demo\" is running already");
+    if world.is_root() {
+        run.says(&format!("(process {})", pid.as_raw_nonzero()));
+    }
+    live.finish().succeeded();
+}
+
+fn sockets_of_killed_runs_do_not_accumulate(world: &World) {
+    let directory = world.directory("run").join("transom");
+    let sockets = || fs::read_dir(&directory).map_or(0, Iterator::count);
+    for arguments in [&[][..], &[], &["--name", "demo"]] {
+        let action = world.action().sh("echo ready; cat").args(arguments);
+        let mut live = action.start();
+        live.says("ready");
+        assert_eq!(sockets(), 1);
+        live.signal(Signal::KILL);
+        live.finish();
+    }
+    world.action().sh("true").run().succeeded();
+    assert_eq!(sockets(), 0);
 }
 
 /// The kernel remembers that a name did not exist.

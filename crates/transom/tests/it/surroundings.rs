@@ -120,7 +120,8 @@ fn a_working_directory_that_is_missing(world: &World) {
         .sh("echo ran");
     let run = action.run().exited(125);
     assert_eq!(run.stdout(), "");
-    run.says("cannot enter the working directory `/usr/no-such-directory`");
+    run.says("the working directory: `usr/no-such-directory` is needed")
+        .says("make it: mkdir -p /usr/no-such-directory");
     let file = world.file("file", "");
     let action = world
         .action()

@@ -137,7 +137,25 @@ fn a_small_action(world: &World) {
 }
 
 fn a_trace_that_cannot_be_written(world: &World) {
-    let action = world.action().args(["--trace", "no/such/trace"]);
-    let run = action.sh("true").run();
-    run.exited(125).says("cannot write no/such/trace");
+    world.directory("directory");
+    let mut cases = vec![
+        ("--trace", "no/such/file", "no/such is no directory"),
+        ("--unused-inputs-list", "directory", "it is a directory"),
+        ("--trace-depfile", "no/such", "/no is no directory"),
+    ];
+    if !world.is_root() {
+        cases.push(("--report", "/etc/report", "/etc: Permission denied"));
+        cases.push(("--report", "/etc/passwd", "/etc/passwd: Permission denied"));
+    }
+    for (flag, path, why) in cases {
+        let action = world.action().unreported().args([flag, path]);
+        let run = action.sh("echo ran").run().exited(125);
+        assert_eq!(run.stdout(), "");
+        run.says(&format!("{flag}: cannot write {path}")).says(why);
+    }
+    // A directory that the action makes.
+    let action = world.action().output("directory", "w/out", "out");
+    let action = action.args(["--trace", "out/trace"]);
+    action.sh("true").run().succeeded();
+    assert!(world.exists("out/trace"));
 }

@@ -39,7 +39,7 @@ fn file_by_file(world: &World) {
     // A unit that wants more headers than are declared does not find them.
     let run = compile_in_view(world, &toolchain, "inflate", "adler32");
     let run = run.exited(1).says("inftrees.h: No such file or directory");
-    assert_eq!(run.report()["outputs"], json!([]));
+    assert_eq!(run.report()["outputs"][0]["state"], "discarded");
 }
 
 /// Compiles `unit` in a view of it and of what `declared` depends on.

@@ -106,7 +106,7 @@ pub(crate) fn usual_inputs() -> Vec<Declaration> {
     });
     let points = layout::mount_points(&Action::new(Vec::new()));
     let points = points.into_iter().map(|point| Declaration {
-        name: point,
+        name: point.path,
         ..declaration("w", Mapping::EmptyDirectory)
     });
     links

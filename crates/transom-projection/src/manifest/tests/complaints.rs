@@ -178,6 +178,14 @@ fn unknown_repeated_and_ill_typed_fields() {
             "action.json:2: `mount_at` must be an absolute",
         ),
         (
+            "\"mount_at\": \"/a\"",
+            "action.json:2: `mount_at` says where the view is in the host's root; it needs",
+        ),
+        (
+            "\"mount_at\": \"/a\", \"root\": \"view\"",
+            "action.json:2: `mount_at` says where the view is in the host's root; it needs",
+        ),
+        (
             "\"working_directory\": \"/work\"",
             "action.json:2: working directory \"/work\": names are relative to the root of the view; remove the leading `/`",
         ),

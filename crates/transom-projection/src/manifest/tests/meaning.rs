@@ -193,7 +193,7 @@ fn file_lists_are_read_in_place() {
                 source: "/usr/".into(),
             },
         ),
-        ("/nul:1", "y\n.c", file("/srv/y\n.c")),
+        ("/nul:1", "y\\n.c", file("/srv/y\n.c")),
         ("action.json:5", "z", file("/base/z")),
     ];
     let expected: Vec<_> = expected

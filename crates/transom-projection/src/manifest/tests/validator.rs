@@ -69,6 +69,9 @@ impl Validator<'_> {
             "required" => value.as_object().is_none_or(|fields| {
                 alternatives().all(|it| fields.contains_key(it.as_str().unwrap()))
             }),
+            "dependentSchemas" => fields(argument)
+                .filter(|(name, _)| value.get(name).is_some())
+                .all(|(_, schema)| self.accepts(schema, value)),
             "properties" => fields(value).all(|(name, value)| match argument.get(name) {
                 Some(schema) => self.accepts(schema, value),
                 None => true,

@@ -84,7 +84,7 @@ pub(crate) struct InputArguments {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Outputs")]
 pub(crate) struct OutputArguments {
-    /// A directory the action makes. It is moved to PATH when the command
+    /// A directory the action makes. It replaces PATH when the command
     /// succeeds.
     #[arg(long, value_name = "[NAME=]PATH", value_hint = ValueHint::DirPath)]
     pub(crate) out: Vec<OsString>,
@@ -94,9 +94,18 @@ pub(crate) struct OutputArguments {
     /// A directory the action may write to, whose content is thrown away.
     #[arg(long, value_name = "NAME")]
     pub(crate) writable: Vec<OsString>,
+    /// Let outputs replace what is otherwise refused: a directory that is not
+    /// empty and was not made by an earlier run, and a file that is an input.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Let a file output be a symbolic link, and links in outputs lead out of
+    /// them: `libx.so -> libx.so.1`, or the interpreter of a Python venv.
+    #[arg(long)]
+    pub(crate) keep_links: bool,
     /// Where scratch directories are made. Outputs are moved by renaming if
     /// their destination is on the same volume, and copied otherwise.
-    /// [default: beside the first output]
+    /// [default: beside the first output, and outside of directories that are
+    /// declared as a whole]
     #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub(crate) scratch: Option<PathBuf>,
     /// Keep the scratch directory for inspection when the action fails.
