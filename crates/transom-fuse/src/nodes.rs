@@ -17,6 +17,8 @@ use crate::open_files::NodeOpens;
 /// One live item.
 pub(crate) struct Node<V: Volume> {
     pub(crate) id: ItemId,
+    /// What tells it from earlier items of that id.
+    pub(crate) generation: u64,
     /// In bytes, as the kernel was told when the item was found.
     pub(crate) size: u64,
     /// How the item is open now.
@@ -85,6 +87,7 @@ impl<V: Volume> NodeTable<V> {
         let id = found.attributes.id;
         let node = Arc::new(Node {
             id,
+            generation: found.generation,
             size: found.attributes.size,
             opens: Mutex::default(),
             item: Some(found.item),
@@ -105,6 +108,14 @@ impl<V: Volume> NodeTable<V> {
                 node
             }
         }
+    }
+
+    /// Counts one more lookup of a node that the kernel may still refer to.
+    pub(crate) fn acquire_known(&self, id: u64) -> Option<Arc<Node<V>>> {
+        let mut shard = self.shard(id);
+        let counted = shard.get_mut(&id)?;
+        counted.lookups += 1;
+        Some(Arc::clone(&counted.node))
     }
 
     /// The node of that number, if the kernel may still refer to it.

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use transom_module::{
-    Context, Entry, Errno, Error, ItemId, Lookup, NAME_BYTES_MAX, NewKind, Removed, Volume,
-    VolumeDefinition,
+    Context, Entry, Errno, Error, ItemId, Lifetime, Lookup, NAME_BYTES_MAX, NewKind, Removed,
+    Volume, VolumeDefinition,
 };
 use transom_sys::fuse_abi as abi;
 
@@ -356,17 +356,10 @@ impl<V: Volume> Server<V> {
         payload: &mut [u8],
         out: &mut HandedOut,
     ) -> Result {
-        // Asked by number, for a handle of a file that the kernel has forgotten.
-        if matches!(name.as_bytes(), b"." | b"..") {
-            let group = self.definition.persistent_items().ok_or(Errno::EINVAL)?;
-            let id = ItemId::new(directory).ok_or(Errno::ESTALE)?;
-            let mut entry = group.by_id(context, id)?;
-            if name == ".." {
-                let parent = group.parent(context, &entry.item);
-                self.definition.volume.reclaim(entry.item);
-                entry = parent?;
-            }
-            return Ok(self.found(payload, entry, out));
+        match name.as_bytes() {
+            b"." => return self.lookup_number(context, directory, payload, out),
+            b".." => return self.lookup_parent(context, directory, payload, out),
+            _ => {}
         }
         check_name(name)?;
         let directory = self.node(directory)?;
@@ -378,6 +371,56 @@ impl<V: Volume> Server<V> {
             Lookup::Found(entry) => Ok(self.found(payload, entry, out)),
             Lookup::Absent(lifetime) => Ok(Answer::value(payload, &absent_out(lifetime))),
         }
+    }
+
+    /// Finds what the kernel has a handle of and has forgotten. It may ask
+    /// before it has said that it forgot: what is still here is not the
+    /// volume's to find.
+    fn lookup_number(
+        &self,
+        context: &Context<'_>,
+        number: u64,
+        payload: &mut [u8],
+        out: &mut HandedOut,
+    ) -> Result {
+        let group = self.definition.persistent_items().ok_or(Errno::EINVAL)?;
+        let Some(node) = self.nodes.acquire_known(number) else {
+            let id = ItemId::new(number).ok_or(Errno::ESTALE)?;
+            return Ok(self.found(payload, group.by_id(context, id)?, out));
+        };
+        out.nodes.push(number);
+        let volume = &self.definition.volume;
+        let (attributes, lifetime) = volume
+            .attributes(context, node.item())
+            .inspect_err(|_| self.take_back(out))?;
+        let entry = Entry {
+            item: (),
+            attributes,
+            generation: node.generation,
+            name_lifetime: Lifetime::NONE,
+            attributes_lifetime: node.bound(lifetime),
+        };
+        Ok(Answer::value(payload, &entry_out(&entry)))
+    }
+
+    fn lookup_parent(
+        &self,
+        context: &Context<'_>,
+        number: u64,
+        payload: &mut [u8],
+        out: &mut HandedOut,
+    ) -> Result {
+        let group = self.definition.persistent_items().ok_or(Errno::EINVAL)?;
+        let parent = if let Some(node) = self.nodes.get(number) {
+            group.parent(context, node.item())?
+        } else {
+            let id = ItemId::new(number).ok_or(Errno::ESTALE)?;
+            let directory = group.by_id(context, id)?.item;
+            let parent = group.parent(context, &directory);
+            self.definition.volume.reclaim(directory);
+            parent?
+        };
+        Ok(self.found(payload, parent, out))
     }
 }
 
