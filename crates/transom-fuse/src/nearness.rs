@@ -15,15 +15,20 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Requests in a row from one thread before its processor is looked up.
 const STREAK: u32 = 8;
-/// Requests from that thread after which it is looked up again: the thread may
-/// have moved.
+/// Requests from that thread after which it is looked up again, since it may
+/// have moved: at first, and at most. A look costs as much as a request, so
+/// each that finds the thread where it was makes the next one twice as far.
 const LOOK_AGAIN: u32 = 16;
+const LOOK_AGAIN_MAX: u32 = 256;
 
 /// Where one worker thread may run.
 #[derive(Debug)]
 pub(crate) struct Nearness {
     caller: u32,
     streak: u32,
+    /// Length of the streak at which to look again, and how long that was.
+    next_look: u32,
+    interval: u32,
     /// The processor the worker is bound to.
     bound: Option<usize>,
     /// Where it may run at all; learnt when it is first bound.
@@ -35,6 +40,8 @@ impl Nearness {
         Self {
             caller: 0,
             streak: 0,
+            next_look: STREAK,
+            interval: LOOK_AGAIN,
             bound: None,
             anywhere: None,
         }
@@ -48,12 +55,21 @@ impl Nearness {
         if caller != self.caller {
             self.caller = caller;
             self.streak = 0;
+            self.next_look = STREAK;
+            self.interval = LOOK_AGAIN;
             self.unbind();
             return;
         }
-        self.streak += 1;
-        if self.streak == STREAK || self.streak.is_multiple_of(LOOK_AGAIN) {
+        self.streak = self.streak.saturating_add(1);
+        if self.streak == self.next_look {
+            let before = self.bound;
             self.bind_to(processor_of(caller));
+            self.interval = if self.bound == before {
+                (self.interval * 2).min(LOOK_AGAIN_MAX)
+            } else {
+                LOOK_AGAIN
+            };
+            self.next_look = self.streak.saturating_add(self.interval);
         }
     }
 
@@ -120,6 +136,17 @@ mod tests {
         let bound = nearness.bound.unwrap();
         assert_eq!(sched_getaffinity(None).unwrap().count(), 1);
         assert_eq!(processor_of(own), Some(bound));
+
+        let looks = |nearness: &mut Nearness, requests: u32| {
+            let looked = |nearness: &mut Nearness| {
+                let before = nearness.next_look;
+                nearness.note(own);
+                nearness.next_look != before
+            };
+            (0..requests).filter(|_| looked(nearness)).count()
+        };
+        assert_eq!(looks(&mut nearness, 16 + 32 + 64 + 128), 4);
+        assert_eq!(looks(&mut nearness, 1024), 4);
 
         nearness.note(0);
         assert!(nearness.bound.is_some(), "the kernel itself asked");

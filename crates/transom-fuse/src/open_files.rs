@@ -73,11 +73,9 @@ impl NodeOpens {
         self.kernel_writers > 0
     }
 
-    /// True if that makes the kernel a writer that it was not before.
-    pub(crate) fn opened(&mut self, way: Way) -> bool {
+    pub(crate) fn opened(&mut self, way: Way) {
         self.by_route[way.route as usize] += 1;
         self.kernel_writers += usize::from(way.is_kernel_writer());
-        way.is_kernel_writer() && self.kernel_writers == 1
     }
 
     /// True if nobody has the item open any more.
@@ -116,6 +114,15 @@ impl<V: Volume> OpenFile<V> {
             way,
             host,
         }
+    }
+
+    /// Its node, if it was the last that the kernel writes through. Lets go of
+    /// the file.
+    pub(crate) fn last_kernel_writer(self: Arc<Self>) -> Option<Arc<Node<V>>> {
+        let (way, node) = (self.way, Arc::clone(&self.node));
+        drop(self);
+        let is_last = way.is_kernel_writer() && !lock(&node.opens).is_written_by_kernel();
+        is_last.then_some(node)
     }
 
     pub(crate) fn handle(&self) -> &V::Handle {

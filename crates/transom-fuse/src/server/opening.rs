@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use transom_module::{
-    Context, Entry, Errno, Error, Io, Lifetime, Lock, LockKind, LockOwner, OpenMode, Opened,
-    Timestamp, Volume,
+    Context, Entry, Errno, Error, Io, Lock, LockKind, LockOwner, OpenMode, Opened, Timestamp,
+    Volume,
 };
 use transom_sys::fuse_abi as abi;
 use zerocopy::FromZeros;
@@ -29,12 +29,20 @@ impl<V: Volume> Server<V> {
         out: &mut HandedOut,
     ) -> Result {
         let mode = open_mode(args.flags, args.open_flags);
+        let was_written = lock(node).is_written_by_kernel();
         let opened = self.definition.volume.open(context, node.item(), mode)?;
         let reply = self.admit(node, opened, mode, out)?;
+        if !was_written && lock(node).is_written_by_kernel() {
+            // What the kernel knows is not to be believed from now on; see
+            // `Node::bound`.
+            self.forget_attributes(node);
+        }
         Ok(Answer::value(payload, &reply))
     }
 
-    /// Answers CREATE or TMPFILE.
+    /// Answers CREATE or TMPFILE. What is told of the new file holds: nobody has
+    /// written to it yet. If somebody does through a mapping, that is seen when
+    /// the file is closed.
     pub(super) fn opened_new(
         &self,
         entry: Entry<V::Item>,
@@ -44,15 +52,12 @@ impl<V: Volume> Server<V> {
         out: &mut HandedOut,
     ) -> Result {
         let id = entry.attributes.id.raw();
-        let mut entry_out = self.acquire(entry, out);
+        let entry_out = self.acquire(entry, out);
         let node = self.node(id)?;
         // An error here is no error of the item, which was made.
         let open_out = self.admit(&node, opened, mode, out).inspect_err(|_| {
             self.take_back(out);
         })?;
-        if node.bound(Lifetime::FOREVER) == Lifetime::NONE {
-            (entry_out.attr_valid, entry_out.attr_valid_nsec) = (0, 0);
-        }
         let parts = [
             zerocopy::IntoBytes::as_bytes(&entry_out),
             zerocopy::IntoBytes::as_bytes(&open_out),
@@ -77,7 +82,7 @@ impl<V: Volume> Server<V> {
                 route: Route::Direct,
                 writes: false,
             };
-            let _ = lock(node).opened(way);
+            lock(node).opened(way);
             let file = OpenFile::new(&self.definition, node, handle, way, None);
             reply.fh = self.open_files.insert(file);
             out.handle = Some(reply.fh);
@@ -100,7 +105,11 @@ impl<V: Volume> Server<V> {
                 false,
             )?;
         }
+        let closed = self.open_files.get(args.fh);
         self.open_files.remove(args.fh);
+        if let Some(node) = closed.and_then(OpenFile::last_kernel_writer) {
+            self.forget_attributes(&node);
+        }
         Ok(Answer::EMPTY)
     }
 
@@ -156,13 +165,8 @@ impl<V: Volume> Server<V> {
             route,
             writes: mode.write,
         };
-        let is_written_now = opens.opened(way);
+        opens.opened(way);
         drop(opens);
-        if is_written_now {
-            // What the kernel knows is not to be believed from now on; see
-            // `Node::bound`.
-            self.forget_attributes(node);
-        }
         add(
             match route {
                 Route::Kernel => &self.counters.passthrough_opens,
