@@ -9,7 +9,8 @@
 //!
 //! So as long as one thread alone asks, the worker stays on the processor of
 //! that thread, which is free while the thread waits for the answer. As soon as
-//! another one asks, the worker may run anywhere again.
+//! another one asks, the worker may run anywhere again. While another processor
+//! is idle the scheduler may wake the thread there; then the worker follows.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 

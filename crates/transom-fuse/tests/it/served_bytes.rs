@@ -6,12 +6,11 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, FlockOperation, RenameFlags};
-use rustix::process::{Pid, Signal};
 use transom_fuse::request::Operation;
 use transom_fuse::{Driver, Opcode, Options, Session};
 use transom_sys::fuse_abi::IoctlIn;
@@ -181,23 +180,23 @@ fn privileged_attributes_labels_and_requests() {
     );
 }
 
-/// Holds a lock in a process of its own, until it is killed.
-fn lock_holder(path: &PathBuf) -> std::process::Child {
-    let mut child = Command::new("flock")
-        .arg("--no-fork")
-        .arg(path)
+/// Takes a lock in a process of its own, says so and keeps it until it is
+/// killed. A process that serves a mount must not wait for it itself: nobody
+/// would be left to answer if it were killed.
+fn locker(path: &str) -> Child {
+    Command::new("flock")
+        .args(["--no-fork", path])
         .args(["sh", "-c", "echo locked; exec sleep 60"])
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
-    let mut word = [0; 6];
-    child
-        .stdout
-        .as_mut()
         .unwrap()
-        .read_exact(&mut word)
-        .unwrap();
-    child
+}
+
+fn has_locked(locker: &mut Child) {
+    let mut word = [0; 6];
+    let said = locker.stdout.as_mut().unwrap();
+    said.read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"locked");
 }
 
 #[test]
@@ -205,35 +204,25 @@ fn privileged_locks_are_the_volumes() {
     privileged!("mount");
     let (session, root) = serve();
     let file = rw(root.join("f"));
-    // A path that other processes can use.
-    let path = format!(
-        "/proc/{}/fd/{}/f",
-        std::process::id(),
-        session.mount().unwrap().as_raw_fd()
-    );
-    let mut holder = lock_holder(&path.into());
+    let mount = session.mount().unwrap().as_raw_fd();
+    let path = format!("/proc/{}/fd/{mount}/f", std::process::id());
+    let mut holder = locker(&path);
+    has_locked(&mut holder);
     assert_eq!(
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive),
         Err(rustix::io::Errno::WOULDBLOCK)
     );
-    let waiting = {
-        let file = file.try_clone().unwrap();
-        std::thread::spawn(move || rustix::fs::flock(&file, FlockOperation::LockExclusive))
-    };
-    std::thread::sleep(Duration::from_millis(30));
-    assert!(!waiting.is_finished());
-    rustix::process::kill_process(Pid::from_child(&holder), Signal::KILL).unwrap();
-    holder.wait().unwrap();
+    let mut waiting = locker(&path);
     let start = Instant::now();
-    while !waiting.is_finished() {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "the lock of a dead process stays"
-        );
+    while session.statistics().count(Opcode::Setlkw) < 2 {
+        assert!(start.elapsed() < PATIENCE, "nobody waits for the lock");
         std::thread::sleep(Duration::from_millis(1));
     }
-    waiting.join().unwrap().unwrap();
-    assert!(session.statistics().count(Opcode::Setlkw) > 0);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    has_locked(&mut waiting);
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
 }
 
 #[test]
