@@ -11,6 +11,10 @@ use rustix::thread::CapabilitySet;
 use transom_module::{Backing, OpenMode, Region, Synchronize};
 use transom_sys::fuse_device;
 
+/// `RWF_NOAPPEND` of `<linux/fs.h>`: a write to a file opened with `O_APPEND`
+/// goes where it says (Linux 6.9).
+const RWF_NOAPPEND: u32 = 0x20;
+
 /// A backing file's number in one connection. Dropping it gives the number
 /// back to the kernel; files already open through it keep working.
 #[derive(Debug)]
@@ -105,9 +109,9 @@ impl HostFile {
             (false, true) => OFlags::WRONLY,
             (_, false) => OFlags::RDONLY,
         };
-        if self.mode.synchronous {
-            flags |= OFlags::SYNC;
-        }
+        flags.set(OFlags::SYNC, self.mode.synchronous);
+        // A file may be such that it can only be opened like that.
+        flags.set(OFlags::APPEND, self.mode.append);
         let path = format!("/proc/self/fd/{}", self.backing.as_fd().as_raw_fd());
         let file = rustix::fs::open(path, flags, Mode::empty())?;
         Ok(self.opened.get_or_init(|| Arc::new(file)).as_fd())
@@ -134,6 +138,9 @@ impl HostFile {
         let file = self.open()?;
         let flags = if append {
             ReadWriteFlags::APPEND
+        } else if self.mode.append {
+            // What comes back from a mapping has its place.
+            ReadWriteFlags::from_bits_retain(RWF_NOAPPEND)
         } else {
             ReadWriteFlags::empty()
         };

@@ -65,6 +65,7 @@ impl Fixture {
             resource: &self.path(name),
             options: LoadOptions {
                 read_only: false,
+                access_times: None,
                 named: options.iter().map(|&name| (name.into(), None)).collect(),
             },
             force,

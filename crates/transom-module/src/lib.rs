@@ -57,6 +57,8 @@ pub use groups::{
     OpenDirectories, PersistentItems, Presence, Region, Regions, Removed, RenameOptions, Reply,
     Space, Synchronization, Synchronize, WriteMode, Writes,
 };
-pub use module::{Container, LoadOptions, Module, ModuleManifest, Resource, ResourceKind};
+pub use module::{
+    AccessTimes, Container, LoadOptions, Module, ModuleManifest, Resource, ResourceKind,
+};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name};
 pub use volume::{Entry, Invalidation, Io, Lifetime, Lookup, OpenMode, Opened, Volume};

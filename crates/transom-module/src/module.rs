@@ -129,6 +129,20 @@ impl AsFd for Resource {
 pub struct LoadOptions {
     /// Change nothing on the resource.
     pub read_only: bool,
+    /// When reading a file updates its access time; `None` leaves that to the
+    /// resource.
+    pub access_times: Option<AccessTimes>,
     /// Options of the module's own, by name; a flag has no value.
     pub named: Vec<(String, Option<String>)>,
+}
+
+/// When reading a file updates its access time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessTimes {
+    /// If it is older than the last change, or a day old.
+    Relative,
+    /// Never.
+    Never,
+    /// At each read.
+    Always,
 }

@@ -56,7 +56,7 @@ impl Module for PassthroughModule {
             return Err(invalid(format!("`{path}` is a {kind}, not a directory")));
         }
         make_room_for_descriptors(&resource);
-        Source::clone_of(&resource, options.read_only, lifetime)
+        Source::clone_of(&resource, options, lifetime)
     }
 }
 

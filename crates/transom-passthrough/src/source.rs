@@ -5,7 +5,9 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno as HostErrno;
 use rustix::mount::MountAttrFlags;
-use transom_module::{Container, Error, Lifetime, Resource, Result, VolumeDefinition};
+use transom_module::{
+    AccessTimes, Container, Error, Lifetime, LoadOptions, Resource, Result, VolumeDefinition,
+};
 use transom_sys::credentials::Credentials;
 use transom_sys::mount::{self, Change, Reach};
 
@@ -34,10 +36,11 @@ pub(crate) struct Shared {
 }
 
 impl Source {
-    /// Makes a mount of its own for the directory.
+    /// Makes a mount of its own for the directory. What the kernel does on a
+    /// file of it obeys that mount, not the one that people see.
     pub(crate) fn clone_of(
         resource: &Resource,
-        read_only: bool,
+        options: &LoadOptions,
         lifetime: Lifetime,
     ) -> Result<Self> {
         let path = resource.path().display();
@@ -57,14 +60,20 @@ impl Source {
             root = mount::clone(resource, c"", reach);
         }
         let root = root.map_err(|error| failed("make a mount of its own of", error))?;
-        let attributes = if read_only {
-            MountAttrFlags::MOUNT_ATTR_RDONLY
-        } else {
-            MountAttrFlags::empty()
+        let mut attributes = match options.access_times {
+            None => MountAttrFlags::empty(),
+            Some(AccessTimes::Relative) => MountAttrFlags::MOUNT_ATTR_RELATIME,
+            Some(AccessTimes::Never) => MountAttrFlags::MOUNT_ATTR_NOATIME,
+            Some(AccessTimes::Always) => MountAttrFlags::MOUNT_ATTR_STRICTATIME,
         };
-        mount::change(&root, reach, Change::private(attributes))
+        attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, options.read_only);
+        let change = Change {
+            replace_access_times: options.access_times.is_some(),
+            ..Change::private(attributes)
+        };
+        mount::change(&root, reach, change)
             .map_err(|error| failed("change the mount of", error))?;
-        Self::at(root, read_only, lifetime)
+        Self::at(root, options.read_only, lifetime)
     }
 
     /// Takes the directory as it is.

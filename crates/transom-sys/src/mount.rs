@@ -110,6 +110,9 @@ pub fn attach(mount: impl AsFd, directory: impl AsFd, path: &CStr) -> Result<()>
 pub struct Change {
     /// Attributes to set; none is ever cleared.
     pub set: MountAttrFlags,
+    /// What `set` says of access times takes the place of what held before.
+    /// Without it, `set` must say nothing of them.
+    pub replace_access_times: bool,
     /// New propagation type; `None` keeps what it is.
     pub propagation: Option<MountPropagationFlags>,
 }
@@ -120,6 +123,7 @@ impl Change {
     pub fn private(attributes: MountAttrFlags) -> Self {
         Self {
             set: attributes,
+            replace_access_times: false,
             propagation: Some(MountPropagationFlags::PRIVATE),
         }
     }
@@ -134,7 +138,11 @@ impl Change {
 pub fn change(mount: impl AsFd, reach: Reach, change: Change) -> Result<()> {
     let attributes = libc::mount_attr {
         attr_set: u64::from(change.set.bits()),
-        attr_clr: 0,
+        attr_clr: if change.replace_access_times {
+            libc::MOUNT_ATTR__ATIME
+        } else {
+            0
+        },
         propagation: change
             .propagation
             .map_or(0, |propagation| u64::from(propagation.bits())),

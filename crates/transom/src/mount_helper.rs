@@ -15,9 +15,10 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
-use crate::mount_options::{self, AccessTimes, MountOptions};
+use crate::mount_options::{self, MountOptions};
 use crate::mounting::{self, MountRequest};
 use crate::{exit, modules};
+use transom_module::AccessTimes;
 
 /// The name of the helper, without a module.
 pub(crate) const HELPER: &str = "mount.fuse.transom";

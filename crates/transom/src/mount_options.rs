@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use rustix::mount::MountAttrFlags;
+use transom_module::AccessTimes;
 
 /// Who moves the bytes of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -60,15 +61,6 @@ pub(crate) struct Attributes {
     pub(crate) noexec: bool,
     pub(crate) nosymfollow: bool,
     pub(crate) nodiratime: bool,
-}
-
-/// When reading updates the access time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AccessTimes {
-    /// If it is older than the last change, or a day old.
-    Relative,
-    Never,
-    Always,
 }
 
 /// What mount(8) and its kin deal with themselves, or what is always so.

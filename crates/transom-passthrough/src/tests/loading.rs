@@ -1,6 +1,9 @@
+use std::fs::{File, FileTimes};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
-use transom_module::{ItemId, OpenMode, PersistentItems};
+use transom_fuse::Driver;
+use transom_module::{AccessTimes, ItemId, OpenMode, PersistentItems};
 use transom_test::{Tmpfs, privileged, temp_dir, unprivileged};
 
 use super::*;
@@ -8,6 +11,7 @@ use super::*;
 fn with_option(name: &str, value: Option<&str>) -> LoadOptions {
     LoadOptions {
         read_only: false,
+        access_times: None,
         named: vec![(name.to_owned(), value.map(str::to_owned))],
     }
 }
@@ -101,12 +105,45 @@ fn privileged_the_parent_of_the_root_is_the_root() {
 }
 
 #[test]
+fn privileged_access_times_are_as_was_asked() {
+    privileged!("make a mount");
+    let directory = temp_dir().unwrap();
+    for (asked, is_updated) in [
+        (AccessTimes::Always, true),
+        (AccessTimes::Never, false),
+        // Older than the last change.
+        (AccessTimes::Relative, true),
+    ] {
+        let path = directory.path().join(format!("{asked:?}"));
+        fs::write(&path, "content").unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let times = FileTimes::new().set_accessed(long_ago);
+        File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_times(times))
+            .unwrap();
+        let options = LoadOptions {
+            access_times: Some(asked),
+            ..LoadOptions::default()
+        };
+        let definition = load(directory.path(), &options).unwrap().volume().unwrap();
+        let driver = Driver::new(definition).unwrap();
+        let name = path.file_name().unwrap();
+        assert_eq!(driver.read(name, 0, 100).unwrap(), b"content");
+        let accessed = fs::metadata(&path).unwrap().accessed().unwrap();
+        assert_eq!(accessed > long_ago, is_updated, "{asked:?}");
+    }
+}
+
+#[test]
 fn privileged_a_read_only_source_cannot_be_written_through_any_descriptor() {
     privileged!("make a mount");
     let directory = temp_dir().unwrap();
     fs::write(directory.path().join("file"), "content").unwrap();
     let options = LoadOptions {
         read_only: true,
+        access_times: None,
         named: Vec::new(),
     };
     let definition = load(directory.path(), &options).unwrap().volume().unwrap();

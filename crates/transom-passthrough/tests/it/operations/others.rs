@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
@@ -202,6 +203,26 @@ fn privileged_flags_of_files_are_those_of_the_host() {
         rustix::fs::ioctl_setflags(&file, before).unwrap();
         let size = fs::metadata(place.at("file")).unwrap().size();
         (before, refused, size)
+    });
+}
+
+#[test]
+fn privileged_a_file_that_can_only_grow_is_appended_to() {
+    privileged!("mount");
+    at_all_places(ext4().path(), |place| {
+        fs::write(place.at("log"), b"one ").unwrap();
+        let flags = File::open(place.at("log")).unwrap();
+        let before = rustix::fs::ioctl_getflags(&flags).unwrap();
+        rustix::fs::ioctl_setflags(&flags, before | IFlags::APPEND).unwrap();
+        let mut log = File::options().append(true).open(place.at("log")).unwrap();
+        log.write_all(b"two").unwrap();
+        log.sync_all().unwrap();
+        let refused = File::options().write(true).open(place.at("log"));
+        let refused = refused.unwrap_err().raw_os_error();
+        drop(log);
+        let content = fs::read(place.at("log")).unwrap();
+        rustix::fs::ioctl_setflags(&flags, before).unwrap();
+        (refused, content)
     });
 }
 
