@@ -60,7 +60,10 @@ impl<V: Volume> Server<V> {
             (command, _, Some(group)) => {
                 let file = self.open_files.get(args.fh);
                 let handle = file.as_ref().map(|file| file.handle());
-                group.control(context, node.item(), handle, command, argument, room)?
+                let reply = group.control(context, node.item(), handle, command, argument, room)?;
+                // It may have changed anything about the item.
+                self.forget_attributes(node);
+                reply
             }
             // Terminals ask every file they open whether it is one.
             _ => return Err(Errno::ENOTTY.into()),

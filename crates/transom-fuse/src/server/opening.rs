@@ -133,7 +133,11 @@ impl<V: Volume> Server<V> {
         let (route, host) = match opened.io {
             Io::Passthrough(backing) => {
                 let host = HostFile::new(backing, mode);
-                let by_kernel = self.passthrough.covers(mode) && !opens.any(Route::Cached);
+                // The kernel writes with our credentials, and could not tell whose
+                // writes leave the bits alone.
+                let is_delicate = mode.write && host.has_set_id_bits().map_err(host_error)?;
+                let by_kernel =
+                    self.passthrough.covers(mode) && !is_delicate && !opens.any(Route::Cached);
                 if (by_kernel || opens.any(Route::Kernel))
                     && let Some(id) = self.backing_id(&mut opens, &host)
                 {

@@ -12,7 +12,7 @@ use transom_module::Container;
 use transom_sys::volume_requests;
 use transom_test::privileged;
 
-use super::{Place, at_all_places, at_places, ext4, output, python};
+use super::{Place, Writes, at_all_places, at_places, ext4, output, python};
 use crate::mounted::{Mounted, load, options};
 
 /// What user 1001 of group 1001, who is also in group 1500, sees of a command.
@@ -35,24 +35,28 @@ fn as_somebody(place: &Place, command: &str) -> String {
 #[test]
 fn privileged_others_have_their_own_rights() {
     privileged!("mount");
-    at_all_places(ext4().path(), |place| {
-        let directory = |name: &str, uid, gid, mode| {
-            fs::create_dir(place.at(name)).unwrap();
-            chown(place.at(name), Some(uid), Some(gid)).unwrap();
-            fs::set_permissions(place.at(name), fs::Permissions::from_mode(mode)).unwrap();
-        };
-        fs::set_permissions(&place.path, fs::Permissions::from_mode(0o755)).unwrap();
-        directory("handed-on", 0, 1500, 0o2775);
-        directory("group", 0, 1500, 0o770);
-        directory("foreign", 0, 1600, 0o770);
-        directory("foreign-handed-on", 0, 1600, 0o2777);
-        directory("sticky", 0, 0, 0o1777);
-        fs::write(place.at("sticky/of-root"), b"").unwrap();
-        fs::write(place.at("set-id"), b"").unwrap();
-        chown(place.at("set-id"), Some(1001), Some(1600)).unwrap();
-        fs::set_permissions(place.at("set-id"), fs::Permissions::from_mode(0o6777)).unwrap();
-        // `$0` is the place.
-        [
+    at_places(
+        ext4().path(),
+        &options(Passthrough::On),
+        Writes::SomeByUs,
+        |place| {
+            let directory = |name: &str, uid, gid, mode| {
+                fs::create_dir(place.at(name)).unwrap();
+                chown(place.at(name), Some(uid), Some(gid)).unwrap();
+                fs::set_permissions(place.at(name), fs::Permissions::from_mode(mode)).unwrap();
+            };
+            fs::set_permissions(&place.path, fs::Permissions::from_mode(0o755)).unwrap();
+            directory("handed-on", 0, 1500, 0o2775);
+            directory("group", 0, 1500, 0o770);
+            directory("foreign", 0, 1600, 0o770);
+            directory("foreign-handed-on", 0, 1600, 0o2777);
+            directory("sticky", 0, 0, 0o1777);
+            fs::write(place.at("sticky/of-root"), b"").unwrap();
+            fs::write(place.at("set-id"), b"").unwrap();
+            chown(place.at("set-id"), Some(1001), Some(1600)).unwrap();
+            fs::set_permissions(place.at("set-id"), fs::Permissions::from_mode(0o6777)).unwrap();
+            // `$0` is the place.
+            [
             "cd $0/handed-on && umask 002 && touch a && mkdir b && mknod c p && ln -s a d && stat -c '%n %u %g %a' *",
             "cd $0/group && touch a && stat -c '%u %g %a' a",
             "touch $0/foreign/a; ls $0/foreign; touch $0/a",
@@ -64,7 +68,8 @@ fn privileged_others_have_their_own_rights() {
             "chmod 6777 $0/set-id; stat -c %a $0/set-id; truncate -s 1 $0/set-id; stat -c %a $0/set-id",
         ]
         .map(|command| as_somebody(place, command))
-    });
+        },
+    );
 }
 
 /// A clone of the mount, on which what user 0 has belongs to user 1000 and the
@@ -128,22 +133,27 @@ print(open(os.path.join(behind, 'directory/moved')).read())
 #[test]
 fn privileged_a_program_of_root_that_others_wrote_to_acts_for_them() {
     privileged!("mount");
-    at_all_places(ext4().path(), |place| {
-        let as_nobody = |command: &str| as_somebody(place, command);
-        fs::set_permissions(&place.path, fs::Permissions::from_mode(0o755)).unwrap();
-        let set_id = || {
-            fs::copy("/usr/bin/id", place.at("id")).unwrap();
-            fs::set_permissions(place.at("id"), fs::Permissions::from_mode(0o4777)).unwrap();
-        };
-        set_id();
-        let before = as_nobody("$0/id -u");
-        let written = as_nobody("echo >>$0/id; $0/id -u; stat -c %a $0/id");
-        set_id();
-        let truncated = as_nobody("truncate -s +1 $0/id; $0/id -u; stat -c %a $0/id");
-        set_id();
-        let appended = as_nobody("exec 3>>$0/id; echo >&3; $0/id -u");
-        (before, written, truncated, appended)
-    });
+    at_places(
+        ext4().path(),
+        &options(Passthrough::On),
+        Writes::SomeByUs,
+        |place| {
+            let as_nobody = |command: &str| as_somebody(place, command);
+            fs::set_permissions(&place.path, fs::Permissions::from_mode(0o755)).unwrap();
+            let set_id = || {
+                fs::copy("/usr/bin/id", place.at("id")).unwrap();
+                fs::set_permissions(place.at("id"), fs::Permissions::from_mode(0o4777)).unwrap();
+            };
+            set_id();
+            let before = as_nobody("$0/id -u");
+            let written = as_nobody("echo >>$0/id; $0/id -u; stat -c %a $0/id");
+            set_id();
+            let truncated = as_nobody("truncate -s +1 $0/id; $0/id -u; stat -c %a $0/id");
+            set_id();
+            let appended = as_nobody("exec 3>>$0/id; echo >&3; $0/id -u");
+            (before, written, truncated, appended)
+        },
+    );
 }
 
 #[test]
@@ -153,7 +163,7 @@ fn privileged_ids_can_be_mapped() {
         idmapped: true,
         ..options(Passthrough::On)
     };
-    at_places(ext4().path(), &options, |place| {
+    at_places(ext4().path(), &options, Writes::ByTheKernel, |place| {
         let seen = python(place, IDMAPPED);
         assert_eq!(seen.lines().count(), 10, "{seen}");
         seen
