@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use transom_projection::{Origin, StaleVersion, ViewPath};
+use transom_projection::{Origin, StaleVersion, ViewPath, shown};
 
 /// What the functions of this crate return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -72,7 +72,7 @@ pub enum Error {
     NoMountPoint(crate::layout::MountPoint),
     /// The host lacks the directory that the view was to be mounted on.
     #[error(
-        "the view cannot be mounted at `{}` of the host ({source}); create the directory or choose another one", path.display()
+        "the view cannot be mounted at `{}` of the host ({source}); create the directory or choose another one", shown(&path)
     )]
     NoViewMountPoint {
         /// The directory.
@@ -83,7 +83,7 @@ pub enum Error {
     /// The view was to be mounted below a directory that is private to the
     /// action.
     #[error(
-        "the view at `{}` would be hidden by the action's own {by}; choose another directory, or let the action have the host's", path.display()
+        "the view at `{}` would be hidden by the action's own {by}; choose another directory, or let the action have the host's", shown(&path)
     )]
     ViewHidden {
         /// Where the view was to be mounted.
@@ -109,7 +109,7 @@ pub enum Error {
     },
     /// There can be no scratch where it should be.
     #[error(
-        "cannot make `{}`, for what the action writes: {source}; say with `--scratch` where else", path.display()
+        "cannot make `{}`, for what the action writes: {source}; say with `--scratch` where else", shown(&path)
     )]
     ScratchDirectory {
         /// The directory.
@@ -136,21 +136,21 @@ pub enum Error {
     },
 
     /// No candidate of the command exists in the view.
-    #[error("command not found in the view: {}", command.display())]
+    #[error("command not found in the view: {}", shown(&command))]
     CommandNotFound {
         /// The program, as it was given.
         command: OsString,
     },
     /// The command exists in the view, but what it needs to start does not.
     #[error(
-        "{} is in the view, but the interpreter its first line names, or the loader the program was linked for, is not; declare that too", command.display()
+        "{} is in the view, but the interpreter its first line names, or the loader the program was linked for, is not; declare that too", shown(&command)
     )]
     NoInterpreter {
         /// The program, as it was given.
         command: OsString,
     },
     /// The command exists in the view and the kernel will not execute it.
-    #[error("cannot execute {}: {source}", command.display())]
+    #[error("cannot execute {}: {source}", shown(&command))]
     NotExecutable {
         /// The program, as it was given.
         command: OsString,
@@ -159,7 +159,7 @@ pub enum Error {
     },
     /// The working directory does not exist, or is none.
     #[error(
-        "cannot enter the working directory `{}` of the action: {source}; it is not in the view", path.display()
+        "cannot enter the working directory `{}` of the action: {source}; it is not in the view", shown(&path)
     )]
     WorkingDirectory {
         /// As the action sees it.

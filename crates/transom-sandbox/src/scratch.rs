@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
-use transom_projection::ViewPath;
+use transom_projection::{ViewPath, shown};
 use transom_sys::launch::Caretaker;
 
 use crate::error::{Result, host};
@@ -69,7 +69,7 @@ impl Scratch {
     pub fn new(base: &Path, outputs: &[Output]) -> Result<Self> {
         let area = Area::plan(base)?;
         let mut stagings: Vec<Staging> = Vec::new();
-        let here = Volume::of(area.base()).map_err(host("cannot examine", base.display()))?;
+        let here = Volume::of(area.base()).map_err(host("cannot examine", shown(base)))?;
         for directory in outputs::directories(outputs) {
             let Ok(volume) = Volume::at(&directory) else {
                 // What cannot be looked at will be reported when it is used.
@@ -93,7 +93,7 @@ impl Scratch {
         let directory = area.make()?;
         let root = rustix::fs::mkdirat(&directory, c"root", Mode::from_raw_mode(0o755))
             .and_then(|()| walk::open_subdirectory(&directory, c"root"));
-        let root = root.map_err(host("cannot make scratch in", area.path().display()))?;
+        let root = root.map_err(host("cannot make scratch in", shown(area.path())))?;
         Ok(Self {
             area,
             directory,

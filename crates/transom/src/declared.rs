@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use transom_projection::manifest::{
     self, ActionSection, Document, Environment, Inherit, NamedPath, RootBase, Separator, TmpKind,
 };
-use transom_projection::{Declaration, Manifest, Mapping, Origin, ViewPath};
+use transom_projection::{Declaration, Manifest, Mapping, Origin, ViewPath, shown};
 use transom_sandbox::{Action, Base, Network, Output, OutputKind, Tmp, Writable};
 
 use crate::commands::run::{
@@ -144,7 +144,7 @@ pub(crate) fn read_manifest(path: &Path) -> anyhow::Result<Manifest> {
         ("standard input".into(), bytes, std::env::current_dir()?)
     } else {
         let bytes = read_at_most(path, manifest::BYTES_MAX + 1)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+            .with_context(|| format!("cannot read {}", shown(path)))?;
         let path = std::path::absolute(path)?;
         let base = path.parent().unwrap_or(Path::new("/")).to_owned();
         (label_of(&path), bytes, base)
@@ -160,9 +160,8 @@ pub(crate) fn read_manifest(path: &Path) -> anyhow::Result<Manifest> {
 /// What messages call a file: its path as short as it can be said from here.
 fn label_of(path: &Path) -> Arc<str> {
     let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(here)
-        .unwrap_or(path)
-        .to_string_lossy()
+    shown(path.strip_prefix(here).unwrap_or(path))
+        .to_string()
         .into()
 }
 
@@ -197,7 +196,7 @@ impl Flags<'_> {
             let NamedPath { name, host, .. } =
                 NamedPath::parse("--ro", value, self.here, self.under)?;
             let metadata = fs::metadata(&host)
-                .with_context(|| format!("--ro: cannot map {}", host.display()))?;
+                .with_context(|| format!("--ro: cannot map {}", shown(&host)))?;
             let mapping = if metadata.is_dir() {
                 Mapping::Directory { source: host }
             } else {
@@ -305,8 +304,8 @@ fn given_by(flag: &str) -> Origin {
 /// Reads a file that a flag names. Also says what messages call it.
 fn read_flagged(path: &Path) -> anyhow::Result<(Arc<str>, Vec<u8>)> {
     let bytes = read_at_most(path, manifest::BYTES_MAX + 1)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    Ok((path.to_string_lossy().into(), bytes))
+        .with_context(|| format!("cannot read {}", shown(path)))?;
+    Ok((shown(path).to_string().into(), bytes))
 }
 
 /// A name in the view, as a user writes it.

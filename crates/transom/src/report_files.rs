@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use rustix::fs::{Access, AtFlags, CWD};
+use transom_projection::shown;
 use transom_sandbox::Action;
 
 use crate::commands::run::ReportArguments;
@@ -25,7 +26,7 @@ pub(crate) fn check(reports: &ReportArguments, action: &Action) -> anyhow::Resul
             continue;
         }
         let directory = absolute.parent().unwrap_or(Path::new("/"));
-        let path = path.display();
+        let path = shown(path);
         let (what, wanted) = if absolute.is_dir() {
             bail!("{flag}: cannot write {path}: it is a directory");
         } else if absolute.exists() {
@@ -33,11 +34,11 @@ pub(crate) fn check(reports: &ReportArguments, action: &Action) -> anyhow::Resul
         } else if directory.is_dir() {
             (directory, Access::WRITE_OK | Access::EXEC_OK)
         } else {
-            let directory = directory.display();
+            let directory = shown(directory);
             bail!("{flag}: cannot write {path}: {directory} is no directory; make it first");
         };
         if let Err(error) = rustix::fs::accessat(CWD, what, wanted, AtFlags::EACCESS) {
-            bail!("{flag}: cannot write {path}: {}: {error}", what.display());
+            bail!("{flag}: cannot write {path}: {}: {error}", shown(what));
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use super::error::{ManifestError, Problem, quoted};
 use super::input::{self, Input};
 use super::json::{Json, LineCounter};
 use super::{BYTES_MAX, Document, INPUTS_MAX, ReadFile, Separator, parse_depfile, parse_file_list};
-use crate::{Declaration, Origin, ViewPath};
+use crate::{Declaration, Origin, ViewPath, shown};
 
 /// A file that names further inputs.
 pub(super) struct Reference {
@@ -22,7 +22,7 @@ pub(super) struct Reference {
 impl Reference {
     fn document<'a>(&'a self, bytes: &'a [u8]) -> Document<'a> {
         Document {
-            label: Arc::from(self.path.to_string_lossy()),
+            label: Arc::from(shown(&self.path).to_string()),
             bytes,
             base: &self.relative_to,
         }

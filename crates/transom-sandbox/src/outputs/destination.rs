@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
+use transom_projection::shown;
 
 /// Something in the host's tree: a directory that exists, or a name that is
 /// below one.
@@ -63,7 +64,7 @@ impl Directory {
                 Ok(existing) => return Self::below(existing, &names[known..]),
                 Err(error)
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-                Err(error) => return Err(format!("`{}`: {error}", existing.display())),
+                Err(error) => return Err(format!("`{}`: {error}", shown(&existing))),
             }
         }
         Err("its path is not absolute".into())
@@ -72,7 +73,7 @@ impl Directory {
     /// The directory called `rest` below one that exists and holds nothing of
     /// the first of those names.
     fn below(existing: PathBuf, rest: &[Component<'_>]) -> Result<Self, String> {
-        let unusable = |error: std::io::Error| format!("`{}`: {error}", existing.display());
+        let unusable = |error: std::io::Error| format!("`{}`: {error}", shown(&existing));
         if rest.contains(&Component::ParentDir) {
             // What is to be made is a directory and no link, so `..` is what
             // it looks like, and may lead to something that exists.
@@ -86,7 +87,7 @@ impl Directory {
             return Self::resolve(&path);
         }
         if !fs::metadata(&existing).map_err(unusable)?.is_dir() {
-            return Err(format!("`{}` is not a directory", existing.display()));
+            return Err(format!("`{}` is not a directory", shown(&existing)));
         }
         let mut places = existing
             .ancestors()
@@ -97,10 +98,7 @@ impl Directory {
         for name in rest {
             path.push(name);
             if places.len() == existing.ancestors().count() && fs::symlink_metadata(&path).is_ok() {
-                return Err(format!(
-                    "`{}` is a symbolic link to nothing",
-                    path.display()
-                ));
+                return Err(format!("`{}` is a symbolic link to nothing", shown(&path)));
             }
             let place = places.first().map(|around| around.entry(name.as_os_str()));
             places.splice(0..0, place);
@@ -117,7 +115,7 @@ impl Directory {
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
         match rustix::fs::accessat(CWD, &self.existing, wanted, AtFlags::EACCESS) {
             Err(error @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
-                Err(format!("`{}`: {error}", self.existing.display()))
+                Err(format!("`{}`: {error}", shown(&self.existing)))
             }
             _ => Ok(()),
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use transom_projection::{Origin, ViewPath};
+use transom_projection::{Origin, ViewPath, shown};
 
 use super::OUTPUT_DEPTH_MAX;
 use crate::walk;
@@ -46,7 +46,7 @@ pub enum Problem {
     },
     /// A symbolic link in it leads elsewhere.
     #[error(
-        "the symbolic link `{path}` in the output `{output}` leads to `{}`, outside of the output; make it relative and let it stay inside, or say `--keep-links`", target.display()
+        "the symbolic link `{path}` in the output `{output}` leads to `{}`, outside of the output; make it relative and let it stay inside, or say `--keep-links`", shown(&target)
     )]
     LinkLeaves {
         /// The output's name in the view.
@@ -85,7 +85,7 @@ pub enum Problem {
     /// Two outputs would replace each other.
     #[error(
         "{}: the outputs `{}` and `{}` have the same destination `{}`; choose another one",
-        second.origin, first.path, second.path, second.destination.display()
+        second.origin, first.path, second.path, shown(&second.destination)
     )]
     SameDestination {
         /// One output.
@@ -96,8 +96,8 @@ pub enum Problem {
     /// One output would replace what another one is moved into.
     #[error(
         "{}: the destination `{}` of the output `{}` lies in `{}`, which the output `{}` ({}) replaces as a whole; choose another one",
-        inner.origin, inner.destination.display(), inner.path,
-        outer.destination.display(), outer.path, outer.origin
+        inner.origin, shown(&inner.destination), inner.path,
+        shown(&outer.destination), outer.path, outer.origin
     )]
     NestedDestination {
         /// The output that is moved into the other's destination.
@@ -196,7 +196,7 @@ impl fmt::Display for Named {
             destination,
             origin,
         } = self;
-        let destination = destination.display();
+        let destination = shown(destination);
         write!(
             f,
             "{origin}: the destination `{destination}` of the output `{path}`"
@@ -224,7 +224,7 @@ impl fmt::Display for Found {
         write!(f, "in `{}` the action left ", self.directory)?;
         for (index, name) in self.names.iter().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}`{}`", name.display())?;
+            write!(f, "{separator}`{}`", shown(name))?;
         }
         if self.more > 0 {
             write!(f, " and {} more", self.more)?;

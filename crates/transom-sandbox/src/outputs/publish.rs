@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, CWD, FileType, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
+use transom_projection::shown;
 
 use super::destination::Destination;
 use super::problem::{self, Problem};
@@ -257,7 +258,7 @@ impl<'a> Staged<'a> {
 
     fn warn(&self, message: &'static str, result: rustix::io::Result<()>) {
         if let Err(error) = result {
-            let destination = self.output.destination.display();
+            let destination = shown(&self.output.destination);
             tracing::warn!(%destination, %error, "{message}");
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use transom_projection::shown;
 use transom_sys::launch::Orphan;
 use transom_sys::unlink;
 
@@ -87,13 +88,13 @@ impl Area {
         let home = match walk::open_subdirectory(&base_directory, &home_name) {
             Ok(home) => home,
             Err(Errno::NOENT) => return Ok(0),
-            Err(error) => return Err(host("cannot sweep", base.display())(error)),
+            Err(error) => return Err(host("cannot sweep", shown(base))(error)),
         };
         if rustix::fs::flock(&home, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Ok(0);
         }
         let mut removed = 0;
-        for entry in walk::entries(&home).map_err(host("cannot sweep", base.display()))? {
+        for entry in walk::entries(&home).map_err(host("cannot sweep", shown(base)))? {
             if !entry.name.to_bytes().starts_with(RUN_PREFIX.as_bytes()) {
                 continue;
             }
@@ -108,7 +109,7 @@ impl Area {
                 // The caretaker of a run that was killed just now is at it.
                 Err(error) => {
                     let path = base.join(entry.name());
-                    tracing::debug!(path = %path.display(), %error, "cannot sweep");
+                    tracing::debug!(path = %shown(&path), %error, "cannot sweep");
                 }
             }
         }
@@ -130,7 +131,7 @@ impl Area {
         let kept = unique_name(KEPT_PREFIX);
         self.home()
             .and_then(|home| rustix::fs::renameat(&home, &*self.name, &home, &*kept))
-            .map_err(host("cannot keep", self.path.display()))?;
+            .map_err(host("cannot keep", shown(&self.path)))?;
         Ok(self.path.with_file_name(OsStr::from_bytes(kept.as_bytes())))
     }
 
@@ -142,7 +143,7 @@ impl Area {
             Err(error) => Err(error),
         };
         if let Err(error) = removed {
-            tracing::warn!(path = %self.path.display(), %error, "cannot remove scratch");
+            tracing::warn!(path = %shown(&self.path), %error, "cannot remove scratch");
         }
         // Succeeds for the last of its users.
         _ = rustix::fs::unlinkat(&self.base, &*self.home_name, AtFlags::REMOVEDIR);
@@ -152,7 +153,7 @@ impl Area {
     pub(super) fn orphan(&self) -> Result<Orphan> {
         let base = self.base.try_clone().map_err(|error| {
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            host("cannot use for scratch", self.path.display())(errno)
+            host("cannot use for scratch", shown(&self.path))(errno)
         })?;
         Ok(Orphan {
             base,
@@ -177,7 +178,7 @@ impl Area {
 /// `.transom`, or in a directory that everybody may write to, such as `/tmp`,
 /// one for every user.
 fn home_name(base: &Path) -> Result<CString> {
-    let stat = rustix::fs::stat(base).map_err(host("cannot use for scratch", base.display()))?;
+    let stat = rustix::fs::stat(base).map_err(host("cannot use for scratch", shown(base)))?;
     let name = if Mode::from_raw_mode(stat.st_mode).contains(Mode::WOTH) {
         format!("{HOME}-{}", rustix::process::geteuid().as_raw())
     } else {
@@ -189,5 +190,5 @@ fn home_name(base: &Path) -> Result<CString> {
 fn open_base(base: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, base, flags, Mode::empty())
-        .map_err(host("cannot use for scratch", base.display()))
+        .map_err(host("cannot use for scratch", shown(base)))
 }

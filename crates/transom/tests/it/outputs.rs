@@ -23,6 +23,7 @@ over_both_engines!(
     a_failing_command_publishes_nothing,
     failed_outputs_are_kept_when_asked,
     undeclared_writes_are_reported,
+    odd_names_cannot_deceive,
     writable_directories_are_thrown_away,
     nothing_else_can_be_written,
     atomic_writers,
@@ -338,6 +339,20 @@ fn undeclared_writes_are_reported(world: &World) {
     // Also if the command fails.
     let failed = action().sh("echo x > out/stray; exit 4").run().exited(4);
     failed.says("undeclared write: w/out/stray");
+}
+
+fn odd_names_cannot_deceive(world: &World) {
+    let with = |end: &str| {
+        let script = format!(r#"name=$(printf 'x\n\033[2Jy'); echo x > "out/$name"; {end}"#);
+        let action = world.action().output("file", "w/out/made", "made");
+        action.sh(&script).run()
+    };
+    with("true")
+        .exited(123)
+        .says("in `w/out` the action left `x\\n\\u{1b}[2Jy`\n");
+    with("echo made > out/made")
+        .succeeded()
+        .says("undeclared write: w/out/x\\n\\u{1b}[2Jy\n");
 }
 
 fn writable_directories_are_thrown_away(world: &World) {
