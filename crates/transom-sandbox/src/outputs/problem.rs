@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use transom_projection::{Origin, ViewPath, shown};
 
 use super::OUTPUT_DEPTH_MAX;
+use super::destination::{Destination, Directories};
 use crate::walk;
 
 /// Why an output cannot be accepted.
@@ -166,7 +167,8 @@ fn link_hint(expected: &str, found: &str) -> &'static str {
 pub struct Named {
     /// Its name in the view.
     pub path: ViewPath,
-    /// The host path it is to be moved to.
+    /// The host path it is to be moved to, without symbolic links and `..` as
+    /// far as that can be told.
     pub destination: PathBuf,
     /// Where it was declared.
     pub origin: Origin,
@@ -174,10 +176,15 @@ pub struct Named {
 
 impl From<&crate::Output> for Named {
     fn from(output: &crate::Output) -> Self {
+        // A manifest far from its destinations leads there by many `..`.
+        let resolved = Destination::resolve(&output.destination, &mut Directories::default());
+        let destination = resolved.map_or_else(
+            |_| output.destination.components().collect(),
+            |resolved| resolved.path(),
+        );
         Self {
             path: output.path.clone(),
-            // Without `.` in it.
-            destination: output.destination.components().collect(),
+            destination,
             origin: output.origin.clone(),
         }
     }

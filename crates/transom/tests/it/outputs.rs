@@ -242,10 +242,14 @@ fn existing_destinations_of_another_kind(world: &World) {
     world.file("file", "precious\n");
     let run = world
         .action()
-        .output("file", "w/made", "tree")
+        .output("file", "w/made", "tree/../tree")
         .sh("echo x > made")
         .run();
-    run.exited(125).says("is a directory; remove it first");
+    let tree = world.path().join("tree");
+    run.exited(125).says(&format!(
+        "the destination `{}` of the output `w/made` is a directory; remove it first",
+        tree.display()
+    ));
     let run = world
         .action()
         .output("directory", "w/made", "file")
