@@ -36,8 +36,8 @@ const PACKAGES: &[Package] = &[
     package("util-linux", "setpriv", Step::Privileged),
 ];
 
-/// A cargo subcommand from crates.io. Any installed version will do; `version`
-/// is the one that is installed, known to build with the workspace's Rust.
+/// A program from crates.io. Any installed version will do; `version` is the one
+/// that is installed, known to build with the workspace's Rust.
 struct CargoTool {
     name: &'static str,
     version: &'static str,
@@ -54,6 +54,17 @@ const CARGO_TOOLS: &[CargoTool] = &[
         name: "cargo-deny",
         version: "0.20.2",
         steps: &[Step::Deny],
+    },
+    // Suites that file systems are tested with.
+    CargoTool {
+        name: "pjdfstest",
+        version: "0.2.2",
+        steps: &[Step::Privileged],
+    },
+    CargoTool {
+        name: "fsx",
+        version: "0.3.2",
+        steps: &[Step::Privileged],
     },
 ];
 

@@ -1,6 +1,7 @@
 //! What builds really do: a C project compiled file by file, node resolving
 //! its modules, a thousand views with a hundred actions, programs that many
-//! actions execute at once, runs that are killed at any moment.
+//! actions execute at once, runs that are killed at any moment, and the suites
+//! that others test file systems with.
 //!
 //! Some of it is done with the program, as its users would; some with the
 //! crates below it, where one process has to serve many views.
@@ -24,4 +25,5 @@ mod model;
 mod node;
 mod scale;
 mod seed;
+mod suites;
 mod tarpit;
