@@ -100,7 +100,7 @@ fn pjdfstest(directory: &Path, other_volume: &Path) -> (BTreeSet<String>, String
     // Its tests of long paths need a length of this directory that is no
     // multiple of 127 away from the longest one (pjdfstest 0.2.2).
     let length = directory.as_os_str().len() + "/pjdfstest".len();
-    let pad = if (4095 - length - 22) % 127 == 0 {
+    let pad = if (4095 - length - 22).is_multiple_of(127) {
         "-"
     } else {
         ""
