@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use transom_module::{Entry, ItemId, Lifetime, Volume, VolumeDefinition};
 
@@ -22,7 +22,7 @@ pub(crate) struct Node<V: Volume> {
     /// In bytes, as the kernel was told when the item was found.
     pub(crate) size: u64,
     /// How the item is open now.
-    pub(crate) opens: Mutex<NodeOpens>,
+    opens: Mutex<NodeOpens>,
     item: Option<V::Item>,
     definition: Arc<VolumeDefinition<V>>,
 }
@@ -36,11 +36,15 @@ impl<V: Volume> Node<V> {
 }
 
 impl<V: Volume> Node<V> {
+    /// How the item is open, locked.
+    pub(crate) fn opens(&self) -> MutexGuard<'_, NodeOpens> {
+        self.opens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// For how long attributes of that lifetime hold: not at all while the
     /// kernel writes the host file, or somebody's mapping of it, by itself.
     pub(crate) fn bound(&self, lifetime: Lifetime) -> Lifetime {
-        let opens = self.opens.lock().unwrap_or_else(PoisonError::into_inner);
-        if opens.is_written_by_kernel() {
+        if self.opens().is_written_by_kernel() {
             Lifetime::NONE
         } else {
             lifetime

@@ -121,7 +121,7 @@ impl<V: Volume> OpenFile<V> {
     pub(crate) fn last_kernel_writer(self: Arc<Self>) -> Option<Arc<Node<V>>> {
         let (way, node) = (self.way, Arc::clone(&self.node));
         drop(self);
-        let is_last = way.is_kernel_writer() && !lock(&node.opens).is_written_by_kernel();
+        let is_last = way.is_kernel_writer() && !node.opens().is_written_by_kernel();
         is_last.then_some(node)
     }
 
@@ -137,7 +137,7 @@ impl<V: Volume> Drop for OpenFile<V> {
         if let Some(handle) = self.handle.take() {
             self.definition.volume.close(handle);
         }
-        let nobody = lock(&self.node.opens).closed(self.way);
+        let nobody = self.node.opens().closed(self.way);
         if nobody && let Some(group) = self.definition.deactivation() {
             group.deactivate(self.node.item());
         }
@@ -173,9 +173,9 @@ impl<V: Volume> OpenFiles<V> {
         lock(&self.by_number).get(&number).cloned()
     }
 
-    pub(crate) fn remove(&self, number: u64) {
-        // Taken out under the lock, closed after it.
-        let _closed = lock(&self.by_number).remove(&number);
+    /// Taken out under the lock; closed after it, by whoever lets go of it last.
+    pub(crate) fn remove(&self, number: u64) -> Option<Arc<OpenFile<V>>> {
+        lock(&self.by_number).remove(&number)
     }
 
     /// Closes everything: the kernel will not.

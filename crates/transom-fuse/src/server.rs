@@ -195,11 +195,11 @@ impl<V: Volume> Server<V> {
 
     /// Answers with an entry that the kernel then refers to.
     fn found(&self, payload: &mut [u8], entry: Entry<V::Item>, out: &mut HandedOut) -> Answer {
-        Answer::value(payload, &self.acquire(entry, out))
+        Answer::value(payload, &self.acquire(entry, out).1)
     }
 
     /// Counts a lookup and says what the kernel is to be told.
-    fn acquire(&self, entry: Entry<V::Item>, out: &mut HandedOut) -> abi::EntryOut {
+    fn acquire(&self, entry: Entry<V::Item>, out: &mut HandedOut) -> (Arc<Node<V>>, abi::EntryOut) {
         let (attributes, lifetime) = (entry.attributes, entry.attributes_lifetime);
         let mut told = entry_out(&entry);
         out.nodes.push(attributes.id.raw());
@@ -207,7 +207,7 @@ impl<V: Volume> Server<V> {
         if node.bound(lifetime) != lifetime {
             (told.attr_valid, told.attr_valid_nsec) = (0, 0);
         }
-        told
+        (node, told)
     }
 
     fn dispatch(

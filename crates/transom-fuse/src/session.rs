@@ -329,14 +329,6 @@ impl<V: Volume> Session<V> {
         self.server.nodes.len()
     }
 
-    /// Gives the mount up and serves whoever else has it, for as long as
-    /// anybody does.
-    pub fn serve_to_the_end(mut self) -> Statistics {
-        self.mount = None;
-        self.crew.wait(Duration::MAX);
-        self.statistics()
-    }
-
     /// Gives the mount up and waits for the threads to end. Fails with
     /// `TimedOut` if somebody else still uses the mount; they are then served
     /// until they stop.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use transom_module::{Context, Errno, LockOwner, Region, Space, Synchronize, Volume, WriteMode};
 use transom_sys::fuse_abi as abi;
 
-use super::opening::EVERYTHING;
 use super::{Result, Server, host_error};
 use crate::counters::add;
 use crate::open_files::OpenFile;
@@ -77,22 +76,12 @@ impl<V: Volume> Server<V> {
     }
 
     pub(super) fn flush(&self, context: &Context<'_>, args: &abi::FlushIn) -> Result {
-        let (writes, locks) = (self.definition.writes(), self.definition.locks());
-        if writes.is_none() && locks.is_none() {
+        let writes = self.definition.writes();
+        if writes.is_none() && self.definition.locks().is_none() {
             return Err(Errno::ENOSYS.into());
         }
         let file = self.file(args.fh)?;
-        if let Some(group) = locks {
-            let owner = LockOwner::Process(args.lock_owner);
-            group.lock(
-                context,
-                file.node.item(),
-                file.handle(),
-                owner,
-                EVERYTHING,
-                false,
-            )?;
-        }
+        self.give_locks_back(context, &file, LockOwner::Process(args.lock_owner))?;
         if let Some(group) = writes
             && file.host.is_none()
         {

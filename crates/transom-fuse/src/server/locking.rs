@@ -1,10 +1,11 @@
 //! Advisory locks, for a volume that keeps them itself. Otherwise they are not
 //! negotiated, and the kernel keeps them.
 
-use transom_module::{Context, Errno, Lock, LockKind, LockOwner, Volume};
+use transom_module::{Context, Errno, Error, Lock, LockKind, LockOwner, Volume};
 use transom_sys::fuse_abi as abi;
 
 use super::{Result, Server};
+use crate::open_files::OpenFile;
 use crate::reply::Answer;
 
 impl<V: Volume> Server<V> {
@@ -51,7 +52,29 @@ impl<V: Volume> Server<V> {
         )?;
         Ok(Answer::EMPTY)
     }
+
+    /// Gives back every lock that an owner has on a file.
+    pub(super) fn give_locks_back(
+        &self,
+        context: &Context<'_>,
+        file: &OpenFile<V>,
+        owner: LockOwner,
+    ) -> std::result::Result<(), Error> {
+        let Some(group) = self.definition.locks() else {
+            return Ok(());
+        };
+        let (item, handle) = (file.node.item(), file.handle());
+        group.lock(context, item, handle, owner, EVERYTHING, false)
+    }
 }
+
+/// All that an owner has.
+const EVERYTHING: Lock = Lock {
+    start: 0,
+    last: u64::MAX >> 1,
+    kind: LockKind::Unlocked,
+    pid: 0,
+};
 
 fn decode(args: &abi::LkIn) -> std::result::Result<(LockOwner, Lock), Errno> {
     let owner = if args.lk_flags & abi::flags::LK_FLOCK != 0 {

@@ -1,12 +1,11 @@
 //! Opening and closing.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use transom_module::{
-    Context, Entry, Errno, Error, Io, Lock, LockKind, LockOwner, OpenMode, Opened, Timestamp,
-    Volume,
+    Context, Entry, Errno, Error, Io, LockOwner, OpenMode, Opened, Timestamp, Volume,
 };
 use transom_sys::fuse_abi as abi;
 use zerocopy::FromZeros;
@@ -29,10 +28,10 @@ impl<V: Volume> Server<V> {
         out: &mut HandedOut,
     ) -> Result {
         let mode = open_mode(args.flags, args.open_flags);
-        let was_written = lock(node).is_written_by_kernel();
+        let was_written = node.opens().is_written_by_kernel();
         let opened = self.definition.volume.open(context, node.item(), mode)?;
         let reply = self.admit(node, opened, mode, out)?;
-        if !was_written && lock(node).is_written_by_kernel() {
+        if !was_written && node.opens().is_written_by_kernel() {
             // What the kernel knows is not to be believed from now on; see
             // `Node::bound`.
             self.forget_attributes(node);
@@ -51,9 +50,7 @@ impl<V: Volume> Server<V> {
         payload: &mut [u8],
         out: &mut HandedOut,
     ) -> Result {
-        let id = entry.attributes.id.raw();
-        let entry_out = self.acquire(entry, out);
-        let node = self.node(id)?;
+        let (node, entry_out) = self.acquire(entry, out);
         // An error here is no error of the item, which was made.
         let open_out = self.admit(&node, opened, mode, out).inspect_err(|_| {
             self.take_back(out);
@@ -82,7 +79,7 @@ impl<V: Volume> Server<V> {
                 route: Route::Direct,
                 writes: false,
             };
-            lock(node).opened(way);
+            node.opens().opened(way);
             let file = OpenFile::new(&self.definition, node, handle, way, None);
             reply.fh = self.open_files.insert(file);
             out.handle = Some(reply.fh);
@@ -92,21 +89,11 @@ impl<V: Volume> Server<V> {
 
     pub(super) fn release(&self, context: &Context<'_>, args: &abi::ReleaseIn) -> Result {
         if args.release_flags & abi::flags::RELEASE_FLOCK_UNLOCK != 0
-            && let Some(group) = self.definition.locks()
             && let Some(file) = self.open_files.get(args.fh)
         {
-            let owner = LockOwner::OpenFile(args.lock_owner);
-            group.lock(
-                context,
-                file.node.item(),
-                file.handle(),
-                owner,
-                EVERYTHING,
-                false,
-            )?;
+            self.give_locks_back(context, &file, LockOwner::OpenFile(args.lock_owner))?;
         }
-        let closed = self.open_files.get(args.fh);
-        self.open_files.remove(args.fh);
+        let closed = self.open_files.remove(args.fh);
         if let Some(node) = closed.and_then(OpenFile::last_kernel_writer) {
             self.forget_attributes(&node);
         }
@@ -129,7 +116,7 @@ impl<V: Volume> Server<V> {
             reply.open_flags |= abi::open::NOFLUSH;
         }
         let keep_if = |keep: bool| if keep { abi::open::KEEP_CACHE } else { 0 };
-        let mut opens = lock(node);
+        let mut opens = node.opens();
         let (route, host) = match opened.io {
             Io::Passthrough(backing) => {
                 let host = HostFile::new(backing, mode);
@@ -148,7 +135,7 @@ impl<V: Volume> Server<V> {
                     }
                     (Route::Kernel, Some(host))
                 } else if self.may_be_cached(node, &host).map_err(host_error)? {
-                    let keep = self.is_unchanged(node, &mut opens, &host);
+                    let keep = self.is_unchanged(&mut opens, &host);
                     reply.open_flags |= keep_if(keep.map_err(host_error)?);
                     (Route::Cached, Some(host))
                 } else {
@@ -234,12 +221,7 @@ impl<V: Volume> Server<V> {
 
     /// Whether the content is what it was at the last open, so that the pages
     /// of that time are good.
-    fn is_unchanged(
-        &self,
-        _node: &Node<V>,
-        opens: &mut NodeOpens,
-        host: &HostFile,
-    ) -> io::Result<bool> {
+    fn is_unchanged(&self, opens: &mut NodeOpens, host: &HostFile) -> io::Result<bool> {
         if !self.definition.changed_by_others {
             return Ok(true);
         }
@@ -266,14 +248,6 @@ impl Passthrough {
     }
 }
 
-/// Gives back all locks of an owner.
-pub(super) const EVERYTHING: Lock = Lock {
-    start: 0,
-    last: u64::MAX >> 1,
-    kind: LockKind::Unlocked,
-    pid: 0,
-};
-
 /// From the flags of `open(2)`, and those of the request.
 pub(super) fn open_mode(flags: u32, request_flags: u32) -> OpenMode {
     let flags = flags.cast_signed();
@@ -288,8 +262,4 @@ pub(super) fn open_mode(flags: u32, request_flags: u32) -> OpenMode {
         synchronous: flags & libc::O_DSYNC != 0,
         drop_privileges: request_flags & abi::flags::OPEN_KILL_SUIDGID != 0,
     }
-}
-
-fn lock<V: Volume>(node: &Node<V>) -> std::sync::MutexGuard<'_, NodeOpens> {
-    node.opens.lock().unwrap_or_else(PoisonError::into_inner)
 }
