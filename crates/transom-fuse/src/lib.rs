@@ -30,6 +30,7 @@ mod backing;
 mod counters;
 mod driver;
 mod inflight;
+mod listing_habits;
 mod mount;
 mod nearness;
 mod negotiation;
