@@ -16,12 +16,12 @@ use crate::host::refused;
 use crate::item::Item;
 use crate::volume::{Handle, Passthrough};
 
-/// How much is asked of the host at once: as much as usually is asked of us. An
-/// entry has the same length here and there.
-const BUFFER_BYTES: usize = 32 << 10;
-/// The same where entries are told with attributes, which take several times as
-/// long. What does not fit any more would have to be asked for again.
-const BUFFER_BYTES_WITH_ATTRIBUTES: usize = 4 << 10;
+/// How much is asked of the host for one answer: what usually is asked of us,
+/// but for one entry, so that it all fits. What does not has to be asked for
+/// again, and the host searches for the place where to go on.
+const BUFFER_BYTES: usize = (32 << 10) - 280;
+/// How much is asked at a time where less than that fits.
+const SMALL_BUFFER_BYTES: usize = 4 << 10;
 
 /// A host directory that is being listed. Its positions are our cookies: the
 /// host's file system keeps them good while entries come and go.
@@ -30,6 +30,8 @@ pub struct Listing {
     pub(crate) stream: OwnedFd,
     /// Where the stream goes on, if that is known.
     position: Option<Cookie>,
+    /// What the large buffer held did not fit once.
+    small_answers: bool,
 }
 
 impl Listing {
@@ -39,6 +41,7 @@ impl Listing {
         Ok(Self {
             stream: stream.map_err(refused)?,
             position: Some(Cookie::default()),
+            small_answers: false,
         })
     }
 }
@@ -76,19 +79,25 @@ impl Passthrough {
             rustix::fs::seek(&listing.stream, SeekFrom::Start(from.0)).map_err(refused)?;
         }
         let mut last = from;
+        // With attributes an entry takes several times as much room.
+        let is_small = listing.small_answers || sink.takes_attributes();
         let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
-        let buffer = if sink.takes_attributes() {
-            &mut buffer[..BUFFER_BYTES_WITH_ATTRIBUTES]
+        let bytes = if is_small {
+            SMALL_BUFFER_BYTES
         } else {
-            &mut buffer[..]
+            BUFFER_BYTES
         };
-        let mut entries = RawDir::new(listing.stream.as_fd(), buffer);
+        let mut entries = RawDir::new(listing.stream.as_fd(), &mut buffer[..bytes]);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(refused)?;
             if !self.push(directory, &entry, sink)? {
+                listing.small_answers |= !is_small;
                 return Ok(());
             }
             last = Cookie(entry.next_entry_cookie());
+            if !is_small && entries.is_buffer_empty() {
+                break;
+            }
         }
         listing.position = Some(last);
         Ok(())
