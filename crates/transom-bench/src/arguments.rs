@@ -92,6 +92,9 @@ pub(crate) enum Suite {
     /// once), `large` (20,000 files, of which 300 are read, and 3,000 failed
     /// look-ups), `manifest` (the parsing of large ones).
     Projection,
+    /// The ways to give an action its inputs that other tools use, beside ours:
+    /// what the seed's action costs with each, and what each gets right.
+    Alternatives,
     /// A directory shown by the passthrough module, and by its peers: reading
     /// and writing, metadata, programs.
     Passthrough,
@@ -107,6 +110,7 @@ impl MeasureArguments {
     pub(crate) fn check(&self) -> Result<()> {
         let parts = match self.suite {
             Suite::Projection => projection::parts(),
+            Suite::Alternatives => Vec::new(),
             Suite::Passthrough => passthrough::parts(),
         };
         for wanted in &self.only {

@@ -1,8 +1,8 @@
 //! Measures the engines against native and against peers.
 //!
-//! Two suites that share a command line, a machine and statistics:
-//! `projection`, for what `transom run` does, and `passthrough`, for the module
-//! of that name. docs/performance.md is the manual.
+//! Suites that share a command line, a machine and statistics: `projection`, for
+//! what `transom run` does, `alternatives`, for what others do instead, and
+//! `passthrough`, for the module of that name. docs/performance.md is the manual.
 
 mod arguments;
 mod machine;
@@ -67,6 +67,7 @@ fn run(arguments: &MeasureArguments) -> Result<Report> {
     machine.descriptors = machine::raise_descriptor_limit()?;
     Ok(match arguments.suite {
         Suite::Projection => Report::Projection(projection::run(arguments, machine)?),
+        Suite::Alternatives => Report::Alternatives(projection::compare(arguments, machine)?),
         Suite::Passthrough => Report::Passthrough(passthrough::run(arguments, machine)?),
     })
 }
@@ -76,6 +77,7 @@ fn run(arguments: &MeasureArguments) -> Result<Report> {
 #[serde(untagged)]
 enum Report {
     Projection(projection::Report),
+    Alternatives(projection::AlternativesReport),
     Passthrough(passthrough::Report),
 }
 
@@ -83,6 +85,7 @@ impl Report {
     fn to_text(&self) -> String {
         match self {
             Self::Projection(report) => report.to_text(),
+            Self::Alternatives(report) => report.to_text(),
             Self::Passthrough(report) => report.to_text(),
         }
     }

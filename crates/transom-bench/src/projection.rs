@@ -3,13 +3,16 @@
 //! Two workloads of `transom-test`, several *arms* (ways to give an action its
 //! inputs), one client for all of them. `arm` says what an arm is, `arms` has
 //! them, `client` is what they serve, `rounds` runs them in turn, `report`
-//! prints what came out.
+//! prints what came out. `alternatives` also asks what each way gets right, which
+//! `probes` finds out.
 
+mod alternatives;
 mod arm;
 mod arms;
 mod client;
 mod manifest_parsing;
 mod manifests;
+mod probes;
 mod report;
 mod rounds;
 mod volumes;
@@ -28,6 +31,7 @@ use rounds::Rounds;
 use volumes::Volumes;
 use workload::Workload;
 
+pub(crate) use alternatives::{Report as AlternativesReport, compare};
 pub(crate) use report::Report;
 
 const MANIFEST: &str = "manifest";
@@ -51,11 +55,7 @@ pub(crate) fn read(arguments: &ReadArguments) -> Result<()> {
 
 /// Measures what is wanted.
 pub(crate) fn run(arguments: &MeasureArguments, mut machine: Machine) -> Result<Report> {
-    let choice = Choice {
-        names: arguments.arms.clone(),
-        sandboxfs: arguments.sandboxfs.clone(),
-        transom: arguments.transom.clone(),
-    };
+    let choice = Choice::new(arguments);
     let rounds = Rounds {
         count: arguments.rounds,
         kernel_trace: arguments.kernel_trace,

@@ -1,9 +1,10 @@
 //! An arm of a comparison: one way to give an action its inputs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::projection::client::{Roots, Script, Totals, now};
@@ -67,6 +68,11 @@ pub(crate) trait Mechanism {
 
     /// Makes the inputs reachable.
     fn set_up(&mut self) -> Result<Roots>;
+
+    /// Makes one more input reachable while the client is at work.
+    fn add(&mut self, _name: &Path, _source: &Path) -> Result<()> {
+        bail!("cannot be done")
+    }
 
     /// Undoes it; the client's roots are closed already.
     fn tear_down(&mut self) -> Result<()>;

@@ -1,29 +1,35 @@
 //! All arms.
 
 mod binds;
+mod farms;
 mod fuse;
+mod landlock;
 mod mounts;
 mod native;
+mod overlay;
 mod program;
 mod sandboxfs;
-mod symlinks;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Error, Result};
 
+use crate::arguments::MeasureArguments;
 use crate::programs;
 use crate::projection::arm::{Arm, Mechanism, NATIVE};
+use crate::projection::probes::Alternative;
 use crate::projection::volumes::Volumes;
 use crate::projection::workload::Workload;
 
 use binds::Binds;
+use farms::{Clones, Copies, HardLinks, OnDisk, Symlinks, SymlinksInMemory};
 use fuse::{Fuse, FuseKeptView, FuseNewView};
+use landlock::Landlock;
 use mounts::{Mounts, MountsTemplate};
 use native::Native;
+use overlay::Overlay;
 use program::Program;
 use sandboxfs::Sandboxfs;
-use symlinks::{SymlinksInMemory, SymlinksOnDisk};
 
 /// What there is to compare, and what there is not.
 pub(crate) struct Arms {
@@ -67,7 +73,7 @@ impl Arms {
         arms.add(choice, || Mounts::new(workload))?;
         arms.add(choice, || MountsTemplate::new(workload))?;
         arms.add(choice, || SymlinksInMemory::new(workload))?;
-        arms.add(choice, || SymlinksOnDisk::new(workload, volumes))?;
+        arms.add(choice, || OnDisk::<Symlinks>::new(workload, volumes))?;
         arms.add(choice, || Binds::new(workload))?;
         match sandboxfs::find(choice.sandboxfs.as_deref()) {
             Ok(program) => arms.add(choice, || Sandboxfs::start(&program, workload))?,
@@ -105,7 +111,56 @@ impl Arms {
     }
 }
 
+/// The same for arms that are asked what they get right, too.
+pub(crate) struct Alternatives {
+    pub(crate) arms: Vec<Box<dyn Alternative>>,
+    pub(crate) missing: Vec<String>,
+}
+
+/// The ways that other tools use, and ours, for one workload. Those that cannot
+/// be run here are named with the reason.
+pub(crate) fn alternatives(
+    workload: &Workload,
+    volumes: &Volumes,
+    choice: &Choice,
+) -> Result<Alternatives> {
+    let mut missing = Vec::new();
+    let mut arms: Vec<Box<dyn Alternative>> = vec![
+        Box::new(Native::new(workload)),
+        Box::new(OnDisk::<Symlinks>::new(workload, volumes)?),
+        Box::new(OnDisk::<HardLinks>::new(workload, volumes)?),
+        Box::new(OnDisk::<Copies>::new(workload, volumes)?),
+        Box::new(OnDisk::<Clones>::new(workload, volumes)?),
+        Box::new(Binds::new(workload)?),
+        Box::new(Overlay::new(workload)?),
+    ];
+    match Landlock::new(workload) {
+        Ok(landlock) => arms.push(Box::new(landlock)),
+        Err(error) => missing.push(format!("Landlock: {error:#}")),
+    }
+    match sandboxfs::find(choice.sandboxfs.as_deref()) {
+        Ok(program) => arms.push(Box::new(Sandboxfs::start(&program, workload)?)),
+        Err(error) => missing.push(format!(
+            "{}: {error:#}; {}",
+            Sandboxfs::NAME,
+            sandboxfs::INSTALL
+        )),
+    }
+    arms.push(Box::new(Mounts::new(workload)?));
+    arms.push(Box::new(FuseNewView::new(workload)?));
+    arms.retain(|arm| choice.wants(arm.name()));
+    Ok(Alternatives { arms, missing })
+}
+
 impl Choice {
+    pub(crate) fn new(arguments: &MeasureArguments) -> Self {
+        Self {
+            names: arguments.arms.clone(),
+            sandboxfs: arguments.sandboxfs.clone(),
+            transom: arguments.transom.clone(),
+        }
+    }
+
     fn wants(&self, arm: &str) -> bool {
         arm == NATIVE || self.names.is_empty() || self.names.iter().any(|part| arm.contains(part))
     }

@@ -124,7 +124,7 @@ impl Roots {
         }
     }
 
-    fn root_of(&self, volume: usize) -> Result<&OwnedFd> {
+    pub(crate) fn root_of(&self, volume: usize) -> Result<&OwnedFd> {
         match self {
             Self::View(root) => Ok(root),
             Self::Volumes(volumes) => volumes

@@ -24,28 +24,28 @@ pub(crate) struct Report {
 /// One workload.
 #[derive(Debug, Serialize)]
 pub(crate) struct WorkloadReport {
-    name: &'static str,
-    about: String,
-    rounds: u32,
-    arms: Vec<ArmReport>,
-    missing: Vec<String>,
+    pub(crate) name: &'static str,
+    pub(crate) about: String,
+    pub(crate) rounds: u32,
+    pub(crate) arms: Vec<ArmReport>,
+    pub(crate) missing: Vec<String>,
 }
 
 /// One arm.
 #[derive(Debug, Serialize)]
 pub(crate) struct ArmReport {
-    name: &'static str,
+    pub(crate) name: &'static str,
     contents: About,
-    set_up: Spread,
-    run: Spread,
-    tear_down: Spread,
+    pub(crate) set_up: Spread,
+    pub(crate) run: Spread,
+    pub(crate) tear_down: Spread,
     total: Spread,
     /// The arm that this one is compared with, which is itself for native.
     base: &'static str,
     /// How many times as long as the base takes: minimum to minimum, median
     /// to median.
     run_ratio: Option<Spread>,
-    total_ratio: Option<Spread>,
+    pub(crate) total_ratio: Option<Spread>,
     /// By our own counters, in the last round, from set-up to tear-down.
     requests: Option<Requests>,
     /// By the kernel's trace of all FUSE connections of the machine, in a

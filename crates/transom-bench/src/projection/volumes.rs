@@ -22,6 +22,14 @@ impl Volumes {
         })
     }
 
+    /// A new directory for a farm, on the XFS volume.
+    pub(crate) fn farm(&self) -> Result<PathBuf> {
+        let directory = tempfile::Builder::new()
+            .prefix("farm-")
+            .tempdir_in(self.xfs.path())?;
+        Ok(directory.keep())
+    }
+
     /// A new directory on the ext4 volume.
     pub(crate) fn ext4(&self, name: &str) -> Result<PathBuf> {
         new_directory(self.ext4.path(), name)

@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
@@ -51,6 +51,12 @@ impl Mechanism for Binds {
             mount_bind(&input.source, &stub)?;
         }
         Ok(Roots::View(File::open(root)?.into()))
+    }
+
+    fn add(&mut self, name: &Path, source: &Path) -> Result<()> {
+        let stub = self.target.path().join(name);
+        File::create(&stub)?;
+        Ok(mount_bind(source, &stub)?)
     }
 
     fn tear_down(&mut self) -> Result<()> {

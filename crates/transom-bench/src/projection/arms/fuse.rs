@@ -1,3 +1,5 @@
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -5,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use transom_fuse::{Options, Session, Statistics};
 use transom_projection::{
-    Declaration, HostRoot, Projection, ProjectionOptions, Tree, View, ViewOptions,
+    Change, Declaration, HostRoot, Projection, ProjectionOptions, Tree, View, ViewOptions,
 };
+use transom_test::InputFile;
 
 use crate::projection::arm::{About, Mechanism, Requests};
 use crate::projection::client::Roots;
@@ -134,6 +137,20 @@ impl Mechanism for FuseNewView {
         let root = self.serving.root(&view)?;
         self.view = Some(view);
         Ok(root)
+    }
+
+    fn add(&mut self, name: &Path, source: &Path) -> Result<()> {
+        let view = self.view.as_ref().context("not set up")?;
+        let added = InputFile {
+            name: name.to_owned(),
+            source: source.to_owned(),
+            bytes: fs::metadata(source)?.len(),
+        };
+        let added = declarations(&[added])?.into_iter().map(Change::Add);
+        let update = view.prepare(added.collect())?;
+        let session = &self.serving.session;
+        session.invalidate(update.names())?;
+        Ok(session.invalidate(&update.apply())?)
     }
 
     fn tear_down(&mut self) -> Result<()> {
