@@ -23,6 +23,8 @@ use crate::watched::{Counts, HANGS, Watched};
 
 const CLIENTS: u8 = 8;
 const ROUNDS: usize = 25;
+/// Names, in the environment, for how many seconds the clients go on instead.
+const SECONDS: &str = "TRANSOM_TEST_SECONDS";
 
 fn watched(source: &Path, passthrough: Passthrough) -> (Mounted<Watched>, Arc<Counts>) {
     let VolumeDefinition { volume, .. } = load(source, "forever").volume().unwrap();
@@ -30,25 +32,49 @@ fn watched(source: &Path, passthrough: Passthrough) -> (Mounted<Watched>, Arc<Co
     (Mounted::serve(definition, &options(passthrough)), counts)
 }
 
+#[test]
+fn privileged_many_clients_with_passthrough() {
+    privileged!("mount");
+    many_clients(Passthrough::On);
+}
+
+#[test]
+fn privileged_many_clients_with_passthrough_of_reads() {
+    privileged!("mount");
+    many_clients(Passthrough::ReadOnly);
+}
+
+#[test]
+fn privileged_many_clients_without_passthrough() {
+    privileged!("mount");
+    many_clients(Passthrough::Off);
+}
+
 /// Each of the clients has a directory of its own, which is what a naive tree
 /// is, and all of them do the same things in one that they share.
-#[test]
-fn privileged_many_clients_change_directories_of_their_own_and_a_shared_one() {
-    privileged!("mount");
-    for passthrough in WAYS {
-        let source = Tmpfs::new(256 << 20).unwrap();
-        let (mounted, counts) = watched(source.path(), passthrough);
-        fs::create_dir(mounted.path().join("shared")).unwrap();
-        thread::scope(|scope| {
-            for client in 0..CLIENTS {
-                let (mount, source) = (mounted.path(), source.path());
-                scope.spawn(move || be_a_client(mount, source, client));
-            }
-        });
-        let [here, behind] = [mounted.path(), source.path()].map(|path| path.join("shared"));
-        assert_eq!(tree(&here), tree(&behind), "{passthrough:?}");
-        mounted.end();
-        assert_eq!(counts.handed_out(), counts.reclaimed());
+fn many_clients(passthrough: Passthrough) {
+    let source = Tmpfs::new(256 << 20).unwrap();
+    let (mounted, counts) = watched(source.path(), passthrough);
+    fs::create_dir(mounted.path().join("shared")).unwrap();
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (mount, source) = (mounted.path(), source.path());
+            scope.spawn(move || be_a_client(mount, source, client));
+        }
+    });
+    let [here, behind] = [mounted.path(), source.path()].map(|path| path.join("shared"));
+    assert_eq!(tree(&here), tree(&behind));
+    mounted.end();
+    assert_eq!(counts.handed_out(), counts.reclaimed());
+}
+
+/// Whether a client has done enough, after so many rounds.
+fn is_enough() -> impl Fn(usize) -> bool {
+    let seconds = std::env::var(SECONDS).map(|seconds| seconds.parse().unwrap());
+    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    move |rounds| match end {
+        Ok(end) => Instant::now() >= end,
+        Err(_) => rounds == ROUNDS,
     }
 }
 
@@ -60,7 +86,8 @@ fn be_a_client(mount: &Path, source: &Path, client: u8) {
     let mut shared = HostDirectory::open(&mount.join("shared")).unwrap();
     let seed = TestRng::from_seed(RngAlgorithm::ChaCha, &[client; 32]);
     let mut random = TestRunner::new_with_rng(Config::default(), seed);
-    for _ in 0..ROUNDS {
+    let is_enough = is_enough();
+    for _ in (0..).take_while(|rounds| !is_enough(*rounds)) {
         for operation in operations().new_tree(&mut random).unwrap().current() {
             assert_eq!(
                 subject.apply(&operation),
