@@ -23,7 +23,7 @@ use crate::watched::{Counts, HANGS, Watched};
 
 const CLIENTS: u8 = 8;
 const ROUNDS: usize = 25;
-/// Names, in the environment, for how many seconds the clients go on instead.
+/// Names, in the environment, for how many seconds this is done again and again.
 const SECONDS: &str = "TRANSOM_TEST_SECONDS";
 
 fn watched(source: &Path, passthrough: Passthrough) -> (Mounted<Watched>, Arc<Counts>) {
@@ -50,16 +50,29 @@ fn privileged_many_clients_without_passthrough() {
     many_clients(Passthrough::Off);
 }
 
+/// Once, or for as long as the environment says.
+fn many_clients(passthrough: Passthrough) {
+    let seconds = std::env::var(SECONDS).map_or(0, |seconds| seconds.parse().unwrap());
+    let end = Instant::now() + Duration::from_secs(seconds);
+    for seed in 0.. {
+        change_a_tree_together(passthrough, seed);
+        if Instant::now() >= end {
+            return;
+        }
+    }
+}
+
 /// Each of the clients has a directory of its own, which is what a naive tree
 /// is, and all of them do the same things in one that they share.
-fn many_clients(passthrough: Passthrough) {
+fn change_a_tree_together(passthrough: Passthrough, seed: u64) {
     let source = Tmpfs::new(256 << 20).unwrap();
     let (mounted, counts) = watched(source.path(), passthrough);
     fs::create_dir(mounted.path().join("shared")).unwrap();
     thread::scope(|scope| {
         for client in 0..CLIENTS {
             let (mount, source) = (mounted.path(), source.path());
-            scope.spawn(move || be_a_client(mount, source, client));
+            let seed = seed * u64::from(CLIENTS) + u64::from(client);
+            scope.spawn(move || be_a_client(mount, source, client, seed));
         }
     });
     let [here, behind] = [mounted.path(), source.path()].map(|path| path.join("shared"));
@@ -68,26 +81,17 @@ fn many_clients(passthrough: Passthrough) {
     assert_eq!(counts.handed_out(), counts.reclaimed());
 }
 
-/// Whether a client has done enough, after so many rounds.
-fn is_enough() -> impl Fn(usize) -> bool {
-    let seconds = std::env::var(SECONDS).map(|seconds| seconds.parse().unwrap());
-    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    move |rounds| match end {
-        Ok(end) => Instant::now() >= end,
-        Err(_) => rounds == ROUNDS,
-    }
-}
-
-fn be_a_client(mount: &Path, source: &Path, client: u8) {
+fn be_a_client(mount: &Path, source: &Path, client: u8, seed: u64) {
     let own = format!("own-{client}");
     fs::create_dir(mount.join(&own)).unwrap();
     let mut model = Model::default();
     let mut subject = HostDirectory::open(&mount.join(&own)).unwrap();
     let mut shared = HostDirectory::open(&mount.join("shared")).unwrap();
-    let seed = TestRng::from_seed(RngAlgorithm::ChaCha, &[client; 32]);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let seed = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut random = TestRunner::new_with_rng(Config::default(), seed);
-    let is_enough = is_enough();
-    for _ in (0..).take_while(|rounds| !is_enough(*rounds)) {
+    for _ in 0..ROUNDS {
         for operation in operations().new_tree(&mut random).unwrap().current() {
             assert_eq!(
                 subject.apply(&operation),
