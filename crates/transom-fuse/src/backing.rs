@@ -96,11 +96,6 @@ impl HostFile {
         Ok(rustix::fs::fstat(&self.backing)?)
     }
 
-    /// Whether whoever executes the file acts for somebody else.
-    pub(crate) fn has_set_id_bits(&self) -> io::Result<bool> {
-        Ok(self.stat()?.st_mode & (libc::S_ISUID | libc::S_ISGID) != 0)
-    }
-
     /// Opens the file in the way the caller has it open, if it is not yet.
     pub(crate) fn open(&self) -> io::Result<BorrowedFd<'_>> {
         if let Some(file) = self.opened.get() {

@@ -31,6 +31,7 @@ mod caller;
 mod counters;
 mod driver;
 mod inflight;
+mod listing_habits;
 mod mount;
 mod nearness;
 mod negotiation;

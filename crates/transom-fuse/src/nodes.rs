@@ -41,10 +41,10 @@ impl<V: Volume> Node<V> {
         self.opens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For how long attributes of that lifetime hold: not at all while the
-    /// kernel writes the host file, or somebody's mapping of it, by itself.
+    /// For how long attributes of that lifetime hold: not at all while the host
+    /// file may be written through a mapping.
     pub(crate) fn bound(&self, lifetime: Lifetime) -> Lifetime {
-        if self.opens().is_written_by_kernel() {
+        if self.opens().is_written_unheard() {
             Lifetime::NONE
         } else {
             lifetime

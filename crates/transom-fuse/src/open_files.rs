@@ -32,8 +32,8 @@ pub(crate) struct NodeOpens {
     pub(crate) registered: Option<Option<Arc<BackingId>>>,
     /// Opens of each route.
     by_route: [usize; 3],
-    /// Those of them that the kernel writes through.
-    kernel_writers: usize,
+    /// Those of them through whose mappings something may be written unheard.
+    unheard_writers: usize,
     /// Size and time of change that the content had at the latest open.
     pub(crate) content: Option<(u64, Timestamp)>,
 }
@@ -54,12 +54,16 @@ pub(crate) enum Route {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Way {
     pub(crate) route: Route,
-    pub(crate) writes: bool,
+    /// The file can be written through a mapping, which takes the right to
+    /// read as well.
+    pub(crate) maps_to_write: bool,
 }
 
 impl Way {
-    fn is_kernel_writer(self) -> bool {
-        self.writes && self.route == Route::Kernel
+    /// Whether something may be written of which neither the kernel nor we
+    /// hear. Of all other writing to a backing file the kernel takes note.
+    fn writes_unheard(self) -> bool {
+        self.maps_to_write && self.route == Route::Kernel
     }
 }
 
@@ -69,21 +73,22 @@ impl NodeOpens {
         self.by_route[route as usize] > 0
     }
 
-    pub(crate) fn is_written_by_kernel(&self) -> bool {
-        self.kernel_writers > 0
+    /// Whether size and times may change without anybody's hearing of it.
+    pub(crate) fn is_written_unheard(&self) -> bool {
+        self.unheard_writers > 0
     }
 
     pub(crate) fn opened(&mut self, way: Way) {
         self.by_route[way.route as usize] += 1;
-        self.kernel_writers += usize::from(way.is_kernel_writer());
+        self.unheard_writers += usize::from(way.writes_unheard());
     }
 
     /// True if nobody has the item open any more.
     fn closed(&mut self, way: Way) -> bool {
         let count = &mut self.by_route[way.route as usize];
         *count = count.saturating_sub(1);
-        let writers = usize::from(way.is_kernel_writer());
-        self.kernel_writers = self.kernel_writers.saturating_sub(writers);
+        let writers = usize::from(way.writes_unheard());
+        self.unheard_writers = self.unheard_writers.saturating_sub(writers);
         self.by_route.iter().all(|count| *count == 0)
     }
 }
@@ -116,12 +121,12 @@ impl<V: Volume> OpenFile<V> {
         }
     }
 
-    /// Its node, if it was the last that the kernel writes through. Lets go of
-    /// the file.
-    pub(crate) fn last_kernel_writer(self: Arc<Self>) -> Option<Arc<Node<V>>> {
+    /// Its node, if it was the last through which something could be written
+    /// unheard. Lets go of the file.
+    pub(crate) fn last_unheard_writer(self: Arc<Self>) -> Option<Arc<Node<V>>> {
         let (way, node) = (self.way, Arc::clone(&self.node));
         drop(self);
-        let is_last = way.is_kernel_writer() && !node.opens().is_written_by_kernel();
+        let is_last = way.writes_unheard() && !node.opens().is_written_unheard();
         is_last.then_some(node)
     }
 

@@ -21,13 +21,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use transom_module::{
-    Context, Entry, Errno, Error, ItemId, Lifetime, Lookup, NAME_BYTES_MAX, NewKind, Removed,
-    Volume, VolumeDefinition,
+    Context, Entry, Errno, Error, ItemId, ItemKind, Lifetime, Lookup, NAME_BYTES_MAX, NewKind,
+    Removed, Volume, VolumeDefinition,
 };
 use transom_sys::fuse_abi as abi;
 
 use crate::caller::Credentials;
 use crate::counters::Counters;
+use crate::listing_habits::ListingHabits;
 use crate::negotiation::Negotiated;
 use crate::nodes::{Node, NodeTable};
 use crate::notify::Notifier;
@@ -47,6 +48,7 @@ pub(crate) struct Server<V: Volume> {
     pub(crate) nodes: NodeTable<V>,
     pub(crate) counters: Arc<Counters>,
     open_files: OpenFiles<V>,
+    listing_habits: ListingHabits,
     negotiated: Negotiated,
     passthrough: Passthrough,
     read_only: bool,
@@ -88,6 +90,7 @@ impl<V: Volume> Server<V> {
         nodes.acquire(root);
         Ok(Self {
             open_files: OpenFiles::new(),
+            listing_habits: ListingHabits::new(),
             definition,
             nodes,
             counters,
@@ -370,7 +373,13 @@ impl<V: Volume> Server<V> {
             .volume
             .lookup(context, directory.item(), name)?
         {
-            Lookup::Found(entry) => Ok(self.found(payload, entry, out)),
+            Lookup::Found(entry) => {
+                if entry.attributes.kind != ItemKind::Directory {
+                    self.listing_habits
+                        .looks_up(context.caller.pid, directory.id.raw());
+                }
+                Ok(self.found(payload, entry, out))
+            }
             Lookup::Absent(lifetime) => Ok(Answer::value(payload, &absent_out(lifetime))),
         }
     }

@@ -25,10 +25,16 @@ pub struct DirectoryEntry<'a> {
 
 /// Receives a listing, entry by entry, until it is full.
 pub trait DirectorySink<I> {
-    /// Whether entries with attributes are wanted: then a module that has them
+    /// Whether entries can be told with attributes: then a module that has them
     /// at hand should use [`push_found`](Self::push_found) instead of
     /// [`push`](Self::push), and saves the caller one lookup per entry.
-    fn wants_attributes(&self) -> bool;
+    fn takes_attributes(&self) -> bool;
+
+    /// Whether the caller is also likely to look at them, so that finding them
+    /// is worth the work for a module that has not got them at hand.
+    fn expects_attributes(&self) -> bool {
+        self.takes_attributes()
+    }
 
     /// Adds an entry. False means that it did not fit: stop, it will be asked
     /// for again.

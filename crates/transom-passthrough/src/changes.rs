@@ -11,8 +11,9 @@ use transom_module::{
     Lifetime, NewItem, NewKind, NewTime, OpenMode, Opened, Removed, RenameOptions, Result,
 };
 use transom_sys::credentials::Maker;
+use transom_sys::file_status;
 
-use crate::host::{check_name, magic_link, refused, reopen};
+use crate::host::{self, check_name, magic_link, refused, reopen};
 use crate::item::Item;
 use crate::volume::{Handle, Passthrough};
 
@@ -225,7 +226,7 @@ impl Passthrough {
         let opened = self.make_for(context, new, |mode| {
             rustix::fs::openat(&directory.descriptor, name, flags, mode)
         })?;
-        let entry = self.entry(reopen(&opened, OFlags::PATH)?)?;
+        let entry = self.entry(host::name(&opened)?)?;
         let backing = Backing::new(entry.item.descriptor.clone()).with_opened(opened);
         Ok(Created {
             entry,
@@ -251,7 +252,7 @@ fn kind_of(new: NewKind<'_>) -> ItemKind {
 
 fn set_permissions(item: &Item, permissions: u16) -> Result<()> {
     let mode = Mode::from_raw_mode(permissions.into());
-    rustix::fs::chmod(magic_link(&item.descriptor), mode).map_err(refused)
+    file_status::set_permissions(&item.descriptor, mode).map_err(refused)
 }
 
 fn timespec(time: Option<NewTime>) -> Timespec {

@@ -16,9 +16,12 @@ use crate::host::refused;
 use crate::item::Item;
 use crate::volume::{Handle, Passthrough};
 
-/// How much is asked of the host at once. What does not fit into the sink any
-/// more is asked for again, so more would not be better.
-const BUFFER_BYTES: usize = 4096;
+/// How much is asked of the host at once: as much as usually is asked of us. An
+/// entry has the same length here and there.
+const BUFFER_BYTES: usize = 32 << 10;
+/// The same where entries are told with attributes, which take several times as
+/// long. What does not fit any more would have to be asked for again.
+const BUFFER_BYTES_WITH_ATTRIBUTES: usize = 4 << 10;
 
 /// A host directory that is being listed. Its positions are our cookies: the
 /// host's file system keeps them good while entries come and go.
@@ -74,7 +77,12 @@ impl Passthrough {
         }
         let mut last = from;
         let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
-        let mut entries = RawDir::new(listing.stream.as_fd(), &mut buffer);
+        let buffer = if sink.takes_attributes() {
+            &mut buffer[..BUFFER_BYTES_WITH_ATTRIBUTES]
+        } else {
+            &mut buffer[..]
+        };
+        let mut entries = RawDir::new(listing.stream.as_fd(), buffer);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(refused)?;
             if !self.push(directory, &entry, sink)? {
@@ -100,7 +108,7 @@ impl Passthrough {
             b"." => directory.id,
             b".." if directory.id == ItemId::ROOT => ItemId::ROOT,
             b".." => self.numbering.id(directory.device, entry.ino())?,
-            _ if sink.wants_attributes() || kind.is_none() => {
+            _ if sink.expects_attributes() || kind.is_none() => {
                 match self.find(directory, name) {
                     Ok(found) => return Ok(sink.push_found(name, found, next)),
                     // It has gone meanwhile.

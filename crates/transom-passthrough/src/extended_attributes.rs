@@ -15,6 +15,8 @@ use crate::volume::Passthrough;
 
 /// `XATTR_SIZE_MAX` and `XATTR_LIST_MAX` of `<linux/limits.h>`.
 const BYTES_MAX: usize = 65536;
+/// Room for most values. The host allocates and clears as much as it is offered.
+const USUAL_BYTES: usize = 256;
 
 const ACCESS_CONTROL_LIST: &str = "system.posix_acl_access";
 const ACCESS_CONTROL_LISTS: &[u8] = b"system.posix_acl_";
@@ -22,10 +24,17 @@ const FOR_ROOT: &[u8] = b"trusted.";
 
 impl ExtendedAttributes for Passthrough {
     fn get_attribute(&self, _: &Context<'_>, item: &Item, name: &OsStr) -> Result<Vec<u8>> {
-        let mut value = Vec::with_capacity(BYTES_MAX);
         let file = magic_link(&item.descriptor);
-        match rustix::fs::getxattr(file, name, spare_capacity(&mut value)) {
-            Ok(_) => Ok(value),
+        let read = |room| {
+            let mut value = Vec::with_capacity(room);
+            rustix::fs::getxattr(&file, name, spare_capacity(&mut value)).map(|_| value)
+        };
+        let value = match read(USUAL_BYTES) {
+            Err(HostErrno::RANGE) => read(BYTES_MAX),
+            value => value,
+        };
+        match value {
+            Ok(value) => Ok(value),
             // Another device below a source that has lists. To the kernel this
             // would mean that nobody but the owner can be let in.
             Err(HostErrno::OPNOTSUPP)

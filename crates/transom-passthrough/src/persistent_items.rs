@@ -5,7 +5,11 @@
 //! The kernel asks us by id alone, which has the inode number in it, and
 //! compares the generation that we return by itself. So the generation is
 //! lacking to ask the host. It is remembered for the items that were given
-//! back last; and ext4 takes 0 for any.
+//! back last.
+//!
+//! But ext4 takes 0 for any generation. There the time at which a file was made
+//! tells it from earlier ones as well; that comes with the attributes, while
+//! asking for the handle of each item would cost a tenth of finding it.
 //!
 //! A handle can also stand for a file outside of the source, of which only
 //! root could make one up. An item that was given back was inside once, which
@@ -17,7 +21,7 @@ use std::mem;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, Statx, StatxFlags};
 use transom_module::{Context, Entry, Errno, ItemId, ItemKind, PersistentItems, Result};
 use transom_sys::file_handle::FileHandle;
 
@@ -44,14 +48,20 @@ impl PersistentItems for Passthrough {
         let (Some(layout), Some(inode)) = (self.source.layout, self.numbering.inode(id)) else {
             return Err(Errno::ESTALE.into());
         };
-        let generation = self.forgotten.generation(id).or(layout.any_generation);
-        let descriptor = generation
+        let remembered = self.forgotten.generation(id);
+        if remembered.is_none() && !layout.is_whole {
+            return Err(Errno::ESTALE.into());
+        }
+        let descriptor = layout
+            .any_generation
+            .or(remembered)
             .and_then(|generation| layout.handle(inode, generation))
             .ok_or(Errno::ESTALE)?
             .open(&self.source.root_opened, OFlags::PATH)
             .map_err(refused)?;
         let entry = self.entry(descriptor)?;
-        if entry.item.id != id {
+        let is_remembered = remembered.is_none() || remembered == entry.item.generation;
+        if entry.item.id != id || !is_remembered {
             return Err(Errno::ESTALE.into());
         }
         Ok(entry)
@@ -72,8 +82,11 @@ impl PersistentItems for Passthrough {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout {
     kind: HandleKind,
-    /// The generation that stands for any, where numbers can be believed.
+    /// The generation that stands for any.
     any_generation: Option<u32>,
+    /// All of the file system is inside of the source, so that numbers can be
+    /// believed.
+    is_whole: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -101,15 +114,26 @@ impl Layout {
         let is_ext4 = rustix::fs::fstatfs(&root).ok()?.f_type as u64 == EXT4_MAGIC;
         let layout = Self {
             kind,
-            any_generation: (is_ext4 && inode == EXT4_ROOT).then_some(EXT4_ANY),
+            any_generation: is_ext4.then_some(EXT4_ANY),
+            is_whole: is_ext4 && inode == EXT4_ROOT,
         };
-        let again = layout.handle(inode, layout.generation(&root, inode)?)?;
+        let again = layout.handle(inode, layout.host_generation(&root, inode)?)?;
         again.open(&root, OFlags::PATH).ok()?;
         Some(layout)
     }
 
-    /// The generation of a file with that inode number.
-    pub(crate) fn generation(self, file: impl AsFd, inode: u64) -> Option<u32> {
+    /// What tells a file from earlier ones of that number.
+    pub(crate) fn generation(self, file: impl AsFd, stat: &Statx) -> Option<u32> {
+        if self.any_generation.is_some() && stat.stx_mask & StatxFlags::BTIME.bits() != 0 {
+            let seconds = stat.stx_btime.tv_sec.cast_unsigned();
+            let birth = seconds.wrapping_mul(1 << 30) | u64::from(stat.stx_btime.tv_nsec);
+            return Some((birth ^ (birth >> 32)) as u32);
+        }
+        self.host_generation(file, stat.stx_ino)
+    }
+
+    /// The generation in the handle of a file with that inode number.
+    fn host_generation(self, file: impl AsFd, inode: u64) -> Option<u32> {
         let handle = FileHandle::of(file).ok()?;
         let at = match self.kind {
             HandleKind::Inode32 => 4..8,

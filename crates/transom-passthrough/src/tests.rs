@@ -144,7 +144,7 @@ impl Sink {
 }
 
 impl DirectorySink<Item> for Sink {
-    fn wants_attributes(&self) -> bool {
+    fn takes_attributes(&self) -> bool {
         self.with_attributes
     }
 

@@ -3,7 +3,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::{Arc, Mutex};
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, Statx};
 use transom_module::{
     Attributes, Backing, Context, Cookie, DirectorySink, Entry, Errno, Io, ItemKind, Lifetime,
     Lookup, OpenMode, Opened, Result, StatFs, Volume,
@@ -51,11 +51,16 @@ impl Passthrough {
     pub(crate) fn entry(&self, descriptor: impl Into<Arc<OwnedFd>>) -> Result<Entry<Item>> {
         let descriptor = descriptor.into();
         let stat = host::stat(&descriptor)?;
-        let device = host::device_of(&stat);
+        self.entry_of(descriptor, &stat)
+    }
+
+    /// The same of a file whose attributes are known.
+    pub(crate) fn entry_of(&self, descriptor: Arc<OwnedFd>, stat: &Statx) -> Result<Entry<Item>> {
+        let device = host::device_of(stat);
         let id = self.numbering.id(device, stat.stx_ino)?;
-        let attributes = host::attributes(&stat, id)?;
+        let attributes = host::attributes(stat, id)?;
         let layout = self.source.layout;
-        let generation = layout.and_then(|layout| layout.generation(&descriptor, stat.stx_ino));
+        let generation = layout.and_then(|layout| layout.generation(&descriptor, stat));
         Ok(Entry {
             attributes,
             generation: generation.unwrap_or(0).into(),

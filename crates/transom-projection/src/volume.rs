@@ -207,7 +207,7 @@ impl Projection {
             return;
         }
         let start = usize::try_from(from.0.saturating_sub(2)).unwrap_or(usize::MAX);
-        let gives_attributes = sink.wants_attributes() && !view.is_traced();
+        let gives_attributes = sink.takes_attributes() && !view.is_traced();
         for (child, next) in state.tree.listing(node, start) {
             let name = &state.tree.node(child).name;
             let pinned = &state.pins[child.index()];
@@ -236,7 +236,7 @@ impl Projection {
         from: Cookie,
         sink: &mut dyn DirectorySink<Item>,
     ) -> Result<()> {
-        let gives_attributes = sink.wants_attributes() && !view.is_traced();
+        let gives_attributes = sink.expects_attributes() && !view.is_traced();
         directory
             .list(from, |name, kind, next| {
                 let id = match name.as_encoded_bytes() {

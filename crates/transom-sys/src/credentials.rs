@@ -29,6 +29,8 @@ const TO_PASS: CapabilitySet = CapabilitySet::DAC_OVERRIDE
 
 thread_local! {
     static IS_PREPARED: Cell<bool> = const { Cell::new(false) };
+    /// The umask that this thread has set for itself alone.
+    static UMASK: Cell<Option<u16>> = const { Cell::new(None) };
 }
 
 /// For whom something is made.
@@ -74,14 +76,14 @@ impl Credentials {
     /// Calls `make` as `maker`. If it is refused, it may be called again.
     ///
     /// For good, the thread no longer shares umask and working directory with
-    /// the others, and if it is root's, it is in no supplementary group, where
-    /// groups can be left.
+    /// the others, and its umask is that of the latest maker. If it is root's,
+    /// it is in no supplementary group, where groups can be left.
     ///
     /// `EPERM` for another user or group, if this process is not root, or if
     /// its user namespace does not know them.
     pub fn make_for<T>(&self, maker: Maker, make: impl Fn() -> Result<T>) -> Result<T> {
         self.prepare_thread()?;
-        let _umask = Umask::set(maker.umask);
+        set_umask(maker.umask);
         if (maker.uid, maker.gid) == (self.uid, self.gid) {
             return make();
         }
@@ -127,18 +129,10 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The umask before, to be set again.
-struct Umask(Mode);
-
-impl Umask {
-    fn set(umask: u16) -> Self {
-        Self(rustix::process::umask(Mode::from_raw_mode(umask.into())))
-    }
-}
-
-impl Drop for Umask {
-    fn drop(&mut self) {
-        rustix::process::umask(self.0);
+/// Usually everybody has the same.
+fn set_umask(umask: u16) {
+    if UMASK.replace(Some(umask)) != Some(umask) {
+        rustix::process::umask(Mode::from_raw_mode(umask.into()));
     }
 }
 

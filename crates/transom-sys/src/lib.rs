@@ -14,6 +14,7 @@
 mod apart;
 pub mod credentials;
 pub mod file_handle;
+pub mod file_status;
 pub mod fuse_abi;
 pub mod fuse_device;
 pub mod inode_flags;

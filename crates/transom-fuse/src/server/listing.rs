@@ -25,6 +25,7 @@ impl<V: Volume> Server<V> {
         let mut sink = Sink {
             server: self,
             plus,
+            is_looked_at: plus && self.listing_habits.lists(context.caller.pid, node.id.raw()),
             listing: ListingWriter::new(&mut payload[..size]),
             out,
         };
@@ -50,13 +51,19 @@ impl<V: Volume> Server<V> {
 struct Sink<'a, V: Volume> {
     server: &'a Server<V>,
     plus: bool,
+    /// The caller is likely to look at the files.
+    is_looked_at: bool,
     listing: ListingWriter<'a>,
     out: &'a mut HandedOut,
 }
 
 impl<V: Volume> DirectorySink<V::Item> for Sink<'_, V> {
-    fn wants_attributes(&self) -> bool {
+    fn takes_attributes(&self) -> bool {
         self.plus
+    }
+
+    fn expects_attributes(&self) -> bool {
+        self.is_looked_at
     }
 
     fn push(&mut self, entry: DirectoryEntry<'_>) -> bool {

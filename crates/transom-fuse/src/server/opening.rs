@@ -28,15 +28,15 @@ impl<V: Volume> Server<V> {
         out: &mut HandedOut,
     ) -> Result {
         let mode = open_mode(args.flags, args.open_flags);
-        let was_written = node.opens().is_written_by_kernel();
+        let was_written = node.opens().is_written_unheard();
         let volume = &self.definition.volume;
         if mode.truncate && mode.drop_privileges {
             let told = volume.attributes(context, node.item())?;
             self.drop_bit_of_foreign_group(context, node, told)?;
         }
         let opened = volume.open(context, node.item(), mode)?;
-        let reply = self.admit(node, opened, mode, out)?;
-        if !was_written && node.opens().is_written_by_kernel() {
+        let reply = self.admit(node, opened, mode, None, out)?;
+        if !was_written && node.opens().is_written_unheard() {
             // What the kernel knows is not to be believed from now on; see
             // `Node::bound`.
             self.forget_attributes(node);
@@ -55,11 +55,12 @@ impl<V: Volume> Server<V> {
         payload: &mut [u8],
         out: &mut HandedOut,
     ) -> Result {
+        let permissions = Some(entry.attributes.permissions);
         let (node, entry_out) = self.acquire(entry, out);
         // An error here is no error of the item, which was made.
-        let open_out = self.admit(&node, opened, mode, out).inspect_err(|_| {
-            self.take_back(out);
-        })?;
+        let open_out = self
+            .admit(&node, opened, mode, permissions, out)
+            .inspect_err(|_| self.take_back(out))?;
         let parts = [
             zerocopy::IntoBytes::as_bytes(&entry_out),
             zerocopy::IntoBytes::as_bytes(&open_out),
@@ -82,7 +83,7 @@ impl<V: Volume> Server<V> {
             let handle = group.open_directory(context, node.item())?;
             let way = Way {
                 route: Route::Direct,
-                writes: false,
+                maps_to_write: false,
             };
             node.opens().opened(way);
             let file = OpenFile::new(&self.definition, node, handle, way, None);
@@ -99,18 +100,20 @@ impl<V: Volume> Server<V> {
             self.give_locks_back(context, &file, LockOwner::OpenFile(args.lock_owner))?;
         }
         let closed = self.open_files.remove(args.fh);
-        if let Some(node) = closed.and_then(OpenFile::last_kernel_writer) {
+        if let Some(node) = closed.and_then(OpenFile::last_unheard_writer) {
             self.forget_attributes(&node);
         }
         Ok(Answer::EMPTY)
     }
 
-    /// Remembers an open file and decides which way its bytes go.
+    /// Remembers an open file and decides which way its bytes go. The
+    /// permissions are those of a file that was just made.
     fn admit(
         &self,
         node: &Arc<Node<V>>,
         opened: Opened<V::Handle>,
         mode: OpenMode,
+        permissions: Option<u16>,
         out: &mut HandedOut,
     ) -> std::result::Result<abi::OpenOut, Error> {
         let mut reply = abi::OpenOut::new_zeroed();
@@ -127,7 +130,7 @@ impl<V: Volume> Server<V> {
                 let host = HostFile::new(backing, mode);
                 // The kernel writes with our credentials, and could not tell whose
                 // writes leave the bits alone.
-                let is_delicate = mode.write && host.has_set_id_bits().map_err(host_error)?;
+                let is_delicate = mode.write && has_set_id_bits(permissions, &host)?;
                 let by_kernel =
                     self.passthrough.covers(mode) && !is_delicate && !opens.any(Route::Cached);
                 if (by_kernel || opens.any(Route::Kernel))
@@ -159,7 +162,7 @@ impl<V: Volume> Server<V> {
         };
         let way = Way {
             route,
-            writes: mode.write,
+            maps_to_write: mode.read && mode.write,
         };
         opens.opened(way);
         drop(opens);
@@ -251,6 +254,15 @@ impl Passthrough {
             Self::On => true,
         }
     }
+}
+
+/// Whether whoever executes the file acts for somebody else.
+fn has_set_id_bits(permissions: Option<u16>, host: &HostFile) -> std::result::Result<bool, Error> {
+    let permissions = match permissions {
+        Some(permissions) => permissions.into(),
+        None => host.stat().map_err(host_error)?.st_mode,
+    };
+    Ok(permissions & (libc::S_ISUID | libc::S_ISGID) != 0)
 }
 
 /// From the flags of `open(2)`, and those of the request.

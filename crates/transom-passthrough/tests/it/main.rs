@@ -3,6 +3,7 @@
 mod concurrency;
 mod hostile_backing;
 mod killed;
+mod listing;
 mod mounted;
 mod operations;
 mod random;

@@ -159,8 +159,12 @@ struct CountingSink<'a> {
 }
 
 impl DirectorySink<Item> for CountingSink<'_> {
-    fn wants_attributes(&self) -> bool {
-        self.sink.wants_attributes()
+    fn takes_attributes(&self) -> bool {
+        self.sink.takes_attributes()
+    }
+
+    fn expects_attributes(&self) -> bool {
+        self.sink.expects_attributes()
     }
 
     fn push(&mut self, entry: DirectoryEntry<'_>) -> bool {

@@ -175,7 +175,7 @@ impl Client {
         loop {
             let mut sink = Sink {
                 room: self.listing_room,
-                wants_attributes: self.lists_with_attributes,
+                takes_attributes: self.lists_with_attributes,
                 entries: Vec::new(),
             };
             let directory = self.items[&id].clone();
@@ -242,13 +242,13 @@ impl Subject for Client {
 /// A listing buffer with room for a few entries.
 struct Sink {
     room: usize,
-    wants_attributes: bool,
+    takes_attributes: bool,
     entries: Vec<(OsString, ItemKind, Option<Entry<Item>>, Cookie)>,
 }
 
 impl DirectorySink<Item> for Sink {
-    fn wants_attributes(&self) -> bool {
-        self.wants_attributes
+    fn takes_attributes(&self) -> bool {
+        self.takes_attributes
     }
 
     fn push(&mut self, entry: DirectoryEntry<'_>) -> bool {
