@@ -158,30 +158,13 @@ impl HostFile {
         Ok(written)
     }
 
-    pub(crate) fn resize(&self, size: u64, drop_privileges: bool) -> io::Result<()> {
-        let file = self.open()?;
-        if drop_privileges {
-            self.drop_set_id_bits()?;
-        }
-        Ok(rustix::fs::ftruncate(file, size)?)
+    pub(crate) fn resize(&self, size: u64) -> io::Result<()> {
+        Ok(rustix::fs::ftruncate(self.open()?, size)?)
     }
 
-    /// What the kernel does for a writer who has no right to keep them; says
-    /// whether there were any. The capabilities of the file it takes away from
-    /// every writer.
-    pub(crate) fn drop_set_id_bits(&self) -> io::Result<bool> {
-        let file = self.open()?;
-        let mode = rustix::fs::fstat(file)?.st_mode;
-        let mut kept = mode & !libc::S_ISUID;
-        // Without the right to execute, the bit means something else.
-        if mode & libc::S_IXGRP != 0 {
-            kept &= !libc::S_ISGID;
-        }
-        if kept == mode {
-            return Ok(false);
-        }
-        rustix::fs::fchmod(file, Mode::from_raw_mode(kept & 0o7777))?;
-        Ok(true)
+    pub(crate) fn set_permissions(&self, mode: u32) -> io::Result<()> {
+        let permissions = Mode::from_raw_mode(mode & 0o7777);
+        Ok(rustix::fs::fchmod(self.open()?, permissions)?)
     }
 
     pub(crate) fn synchronize(&self, what: Synchronize) -> io::Result<()> {
@@ -193,19 +176,9 @@ impl HostFile {
     }
 
     /// `mode` is that of `fallocate(2)`.
-    pub(crate) fn allocate(
-        &self,
-        mode: u32,
-        offset: u64,
-        length: u64,
-        drop_privileges: bool,
-    ) -> io::Result<()> {
-        let file = self.open()?;
-        if drop_privileges {
-            self.drop_set_id_bits()?;
-        }
+    pub(crate) fn allocate(&self, mode: u32, offset: u64, length: u64) -> io::Result<()> {
         let mode = FallocateFlags::from_bits_retain(mode);
-        Ok(rustix::fs::fallocate(file, mode, offset, length)?)
+        Ok(rustix::fs::fallocate(self.open()?, mode, offset, length)?)
     }
 
     pub(crate) fn seek(&self, offset: u64, region: Region) -> io::Result<u64> {

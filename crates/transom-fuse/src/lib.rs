@@ -27,6 +27,7 @@
 //! code are asserted in `tests/it`.
 
 mod backing;
+mod caller;
 mod counters;
 mod driver;
 mod inflight;

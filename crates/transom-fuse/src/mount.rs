@@ -26,7 +26,7 @@ pub(crate) fn mount<E: From<io::Error>>(
         rustix::mount::fsconfig_set_string(&context, key, value).map_err(error)
     };
     set("source", &options.source)?;
-    set("subtype", "transom")?;
+    set("subtype", &options.subtype)?;
     set("fd", &connection.as_raw_fd().to_string())?;
     set("rootmode", "40000")?;
     set("user_id", &rustix::process::geteuid().as_raw().to_string())?;

@@ -2,7 +2,7 @@
 //!
 //! This file knows every request; what takes more than a line to answer is in
 //! the files below it: `opening`, `bytes`, `changing`, `listing`,
-//! `attributes`, `control`, `locking`.
+//! `attributes`, `set_id_bits`, `control`, `locking`.
 
 mod attributes;
 mod bytes;
@@ -11,6 +11,7 @@ mod control;
 mod listing;
 mod locking;
 mod opening;
+mod set_id_bits;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -25,6 +26,7 @@ use transom_module::{
 };
 use transom_sys::fuse_abi as abi;
 
+use crate::caller::Credentials;
 use crate::counters::Counters;
 use crate::listing_habits::ListingHabits;
 use crate::negotiation::Negotiated;
@@ -177,9 +179,9 @@ impl<V: Volume> Server<V> {
         let mut context = *context;
         if context.caller.uid == u32::MAX
             && context.caller.pid != 0
-            && let Some((uid, gid)) = users_of(context.caller.pid)
+            && let Some(credentials) = Credentials::of(context.caller.pid)
         {
-            (context.caller.uid, context.caller.gid) = (uid, gid);
+            (context.caller.uid, context.caller.gid) = (credentials.uid, credentials.gid);
         }
         context
     }
@@ -431,17 +433,6 @@ impl<V: Volume> Server<V> {
         };
         Ok(self.found(payload, parent, out))
     }
-}
-
-/// File system user and group of a thread.
-fn users_of(thread: u32) -> Option<(u32, u32)> {
-    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    let of_files = |field: &str| {
-        let numbers = status.lines().find_map(|line| line.strip_prefix(field))?;
-        // Real, effective, saved, file system.
-        numbers.split_whitespace().nth(3)?.parse().ok()
-    };
-    Some((of_files("Uid:")?, of_files("Gid:")?))
 }
 
 /// The kernel never sends longer names; a volume may rely on it.

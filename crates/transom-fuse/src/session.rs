@@ -36,6 +36,9 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Options {
     /// Shown as the source of the mount.
     pub source: String,
+    /// What kind of file system it is: the type of the mount is `fuse.` and
+    /// this, and mount(8) remounts with the helper of that type.
+    pub subtype: String,
     /// Mount the superblock read-only. Volumes that can change need false.
     pub read_only: bool,
     /// What else is said of the mount, such as that device files do not work.
@@ -61,6 +64,7 @@ impl Default for Options {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             source: "transom".into(),
+            subtype: "transom".into(),
             read_only: true,
             attributes: MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
             passthrough: Passthrough::On,

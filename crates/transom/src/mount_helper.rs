@@ -62,6 +62,12 @@ struct HelperArguments {
     file_system_type: Option<String>,
 }
 
+/// What the kernel is told of a mount's type. It leads mount(8) to the helper of
+/// the module, which knows its options when the mount is remounted.
+pub(crate) fn subtype(module: &str) -> String {
+    format!("transom-{module}")
+}
+
 /// Whether this program was called by such a name. It may end with the name of
 /// a module.
 pub(crate) fn is_called_by(program: &OsStr) -> bool {
@@ -202,5 +208,7 @@ mod tests {
             let name = name.rsplit('/').next().unwrap();
             assert_eq!(module_in(name), module, "{name}");
         }
+        let file_system_type = format!("fuse.{}", subtype("passthrough"));
+        assert_eq!(module_in(&file_system_type), Some("passthrough"));
     }
 }

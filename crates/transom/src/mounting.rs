@@ -37,7 +37,7 @@ use transom_sandbox::privilege::{self, Privilege};
 
 use crate::commands::run::raise_descriptor_limit;
 use crate::mount_options::{MountOptions, PassthroughChoice};
-use crate::{modules, signals};
+use crate::{modules, mount_helper, signals};
 
 /// What the server says when it can be used.
 const READY: &[u8] = b"ready\n";
@@ -216,6 +216,7 @@ fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow:
     let source = fs::canonicalize(&request.source).unwrap_or_else(|_| request.source.clone());
     let session = Options {
         source: source.to_string_lossy().into_owned(),
+        subtype: mount_helper::subtype(&request.module),
         read_only: options.read_only,
         attributes: options.mount_attributes(),
         passthrough: match options.passthrough {

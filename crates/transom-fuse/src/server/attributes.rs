@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use transom_module::{AttributeChanges, Context, Errno, ExtendedAttributes, Presence, Volume};
+use transom_module::{Context, Errno, ExtendedAttributes, Presence, Volume};
 use transom_sys::fuse_abi as abi;
 use zerocopy::IntoBytes;
 
@@ -63,29 +63,11 @@ impl<V: Volume> Server<V> {
         self.extended_attributes()?
             .set_attribute(context, node.item(), name, value, presence)?;
         if args.setxattr_flags & abi::flags::SETXATTR_ACL_KILL_SGID != 0 {
-            self.drop_set_group_id(context, node)?;
+            // An access control list, by somebody outside of the file's group.
+            let (attributes, _) = self.definition.volume.attributes(context, node.item())?;
+            self.drop_set_group_id(context, node, &attributes)?;
         }
         Ok(Answer::EMPTY)
-    }
-
-    /// An access control list was set by somebody outside of the file's group.
-    fn drop_set_group_id(
-        &self,
-        context: &Context<'_>,
-        node: &Node<V>,
-    ) -> std::result::Result<(), transom_module::Error> {
-        const SET_GROUP_ID: u16 = 0o2000;
-        let (attributes, _) = self.definition.volume.attributes(context, node.item())?;
-        if attributes.permissions & SET_GROUP_ID != 0
-            && let Some(group) = self.definition.changes()
-        {
-            let changes = AttributeChanges {
-                permissions: Some(attributes.permissions & !SET_GROUP_ID),
-                ..AttributeChanges::default()
-            };
-            group.set_attributes(context, node.item(), None, &changes)?;
-        }
-        Ok(())
     }
 
     pub(super) fn remove_attribute(

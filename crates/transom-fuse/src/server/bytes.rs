@@ -55,8 +55,8 @@ impl<V: Volume> Server<V> {
         };
         let length = match &file.host {
             Some(host) => {
-                if mode.drop_privileges && host.drop_set_id_bits().map_err(host_error)? {
-                    self.forget_attributes(&file.node);
+                if mode.drop_privileges {
+                    self.drop_set_id_bits(context, &file.node, host)?;
                 }
                 host.write(args.offset, data, mode.append)
                     .map_err(host_error)?
@@ -123,10 +123,8 @@ impl<V: Volume> Server<V> {
     pub(super) fn allocate(&self, context: &Context<'_>, args: &abi::FallocateIn) -> Result {
         let file = self.file(args.fh)?;
         if let Some(host) = &file.host {
-            // The request does not say that the caller has no right to keep
-            // them, as a write does.
-            let drop_privileges = self.identified(context).caller.uid != 0;
-            host.allocate(args.mode, args.offset, args.length, drop_privileges)
+            self.drop_set_id_bits(context, &file.node, host)?;
+            host.allocate(args.mode, args.offset, args.length)
                 .map_err(host_error)?;
             return Ok(Answer::EMPTY);
         }
@@ -178,9 +176,10 @@ impl<V: Volume> Server<V> {
             return Err(Errno::EINVAL.into());
         }
         let (from, to) = (self.file(args.fh_in)?, self.file(args.fh_out)?);
-        if let (Some(from), Some(to)) = (&from.host, &to.host) {
+        if let (Some(from), Some(host)) = (&from.host, &to.host) {
+            self.drop_set_id_bits(context, &to.node, host)?;
             return from
-                .copy_to(args.off_in, to, args.off_out, args.len)
+                .copy_to(args.off_in, host, args.off_out, args.len)
                 .map_err(host_error);
         }
         match self.definition.copies() {

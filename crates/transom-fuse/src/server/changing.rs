@@ -1,6 +1,7 @@
 //! Changes of the tree and of attributes.
 
 use std::ffi::OsStr;
+use std::mem;
 
 use transom_module::{
     AttributeChanges, Changes, Context, Created, Errno, ItemKind, Lifetime, NewItem, NewKind,
@@ -41,13 +42,17 @@ impl<V: Volume> Server<V> {
         if let Some(host) = file.as_ref().and_then(|file| file.host.as_ref())
             && let Some(size) = changes.size.take()
         {
-            host.resize(size, changes.drop_privileges)
-                .map_err(host_error)?;
-            changes.drop_privileges = false;
+            if mem::take(&mut changes.drop_privileges) {
+                self.drop_set_id_bits(context, node, host)?;
+            }
+            host.resize(size).map_err(host_error)?;
         }
         let handle = file.as_ref().map(|file| file.handle());
-        let (attributes, lifetime) =
-            group.set_attributes(context, node.item(), handle, &changes)?;
+        let mut told = group.set_attributes(context, node.item(), handle, &changes)?;
+        if changes.drop_privileges && changes.size.is_some() {
+            told = self.drop_bit_of_foreign_group(context, node, told)?;
+        }
+        let (attributes, lifetime) = told;
         let lifetime = if changes_nothing {
             Lifetime::NONE
         } else {

@@ -29,7 +29,12 @@ impl<V: Volume> Server<V> {
     ) -> Result {
         let mode = open_mode(args.flags, args.open_flags);
         let was_written = node.opens().is_written_unheard();
-        let opened = self.definition.volume.open(context, node.item(), mode)?;
+        let volume = &self.definition.volume;
+        if mode.truncate && mode.drop_privileges {
+            let told = volume.attributes(context, node.item())?;
+            self.drop_bit_of_foreign_group(context, node, told)?;
+        }
+        let opened = volume.open(context, node.item(), mode)?;
         let reply = self.admit(node, opened, mode, None, out)?;
         if !was_written && node.opens().is_written_unheard() {
             // What the kernel knows is not to be believed from now on; see

@@ -23,6 +23,8 @@ use crate::watched::{Counts, HANGS, Watched};
 
 const CLIENTS: u8 = 8;
 const ROUNDS: usize = 25;
+/// Names, in the environment, for how many seconds this is done again and again.
+const SECONDS: &str = "TRANSOM_TEST_SECONDS";
 
 fn watched(source: &Path, passthrough: Passthrough) -> (Mounted<Watched>, Arc<Counts>) {
     let VolumeDefinition { volume, .. } = load(source, "forever").volume().unwrap();
@@ -30,35 +32,64 @@ fn watched(source: &Path, passthrough: Passthrough) -> (Mounted<Watched>, Arc<Co
     (Mounted::serve(definition, &options(passthrough)), counts)
 }
 
-/// Each of the clients has a directory of its own, which is what a naive tree
-/// is, and all of them do the same things in one that they share.
 #[test]
-fn privileged_many_clients_change_directories_of_their_own_and_a_shared_one() {
+fn privileged_many_clients_with_passthrough() {
     privileged!("mount");
-    for passthrough in WAYS {
-        let source = Tmpfs::new(256 << 20).unwrap();
-        let (mounted, counts) = watched(source.path(), passthrough);
-        fs::create_dir(mounted.path().join("shared")).unwrap();
-        thread::scope(|scope| {
-            for client in 0..CLIENTS {
-                let (mount, source) = (mounted.path(), source.path());
-                scope.spawn(move || be_a_client(mount, source, client));
-            }
-        });
-        let [here, behind] = [mounted.path(), source.path()].map(|path| path.join("shared"));
-        assert_eq!(tree(&here), tree(&behind), "{passthrough:?}");
-        mounted.end();
-        assert_eq!(counts.handed_out(), counts.reclaimed());
+    many_clients(Passthrough::On);
+}
+
+#[test]
+fn privileged_many_clients_with_passthrough_of_reads() {
+    privileged!("mount");
+    many_clients(Passthrough::ReadOnly);
+}
+
+#[test]
+fn privileged_many_clients_without_passthrough() {
+    privileged!("mount");
+    many_clients(Passthrough::Off);
+}
+
+/// Once, or for as long as the environment says.
+fn many_clients(passthrough: Passthrough) {
+    let seconds = std::env::var(SECONDS).map_or(0, |seconds| seconds.parse().unwrap());
+    let end = Instant::now() + Duration::from_secs(seconds);
+    for seed in 0.. {
+        change_a_tree_together(passthrough, seed);
+        if Instant::now() >= end {
+            return;
+        }
     }
 }
 
-fn be_a_client(mount: &Path, source: &Path, client: u8) {
+/// Each of the clients has a directory of its own, which is what a naive tree
+/// is, and all of them do the same things in one that they share.
+fn change_a_tree_together(passthrough: Passthrough, seed: u64) {
+    let source = Tmpfs::new(256 << 20).unwrap();
+    let (mounted, counts) = watched(source.path(), passthrough);
+    fs::create_dir(mounted.path().join("shared")).unwrap();
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (mount, source) = (mounted.path(), source.path());
+            let seed = seed * u64::from(CLIENTS) + u64::from(client);
+            scope.spawn(move || be_a_client(mount, source, client, seed));
+        }
+    });
+    let [here, behind] = [mounted.path(), source.path()].map(|path| path.join("shared"));
+    assert_eq!(tree(&here), tree(&behind));
+    mounted.end();
+    assert_eq!(counts.handed_out(), counts.reclaimed());
+}
+
+fn be_a_client(mount: &Path, source: &Path, client: u8, seed: u64) {
     let own = format!("own-{client}");
     fs::create_dir(mount.join(&own)).unwrap();
     let mut model = Model::default();
     let mut subject = HostDirectory::open(&mount.join(&own)).unwrap();
     let mut shared = HostDirectory::open(&mount.join("shared")).unwrap();
-    let seed = TestRng::from_seed(RngAlgorithm::ChaCha, &[client; 32]);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let seed = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut random = TestRunner::new_with_rng(Config::default(), seed);
     for _ in 0..ROUNDS {
         for operation in operations().new_tree(&mut random).unwrap().current() {

@@ -70,7 +70,7 @@ const LOOK: &str = r#"
     findmnt -no SOURCE,FSTYPE "$dst" | sed "s,$here/,,"
     [ -n "$(servers)" ]; umount "$dst"; ended; ls "$dst"
 "#;
-const SEEN: &str = "file\nsub\ncontent\nmore\nsrc fuse.transom\n";
+const SEEN: &str = "file\nsub\ncontent\nmore\nsrc fuse.transom-passthrough\n";
 
 #[test]
 fn privileged_mounting_by_every_way() {
@@ -85,6 +85,8 @@ fn privileged_mounting_by_every_way() {
         "echo $src $dst fuse.transom module=passthrough,nofail,x-systemd.automount > tab
          mount -T tab $dst",
         "echo $src $dst fuse.transom-passthrough defaults,_netdev,comment=a > tab
+         mount -T tab -a; mount -T tab -a; [ $(findmnt -n $dst | wc -l) = 1 ]",
+        "echo $src $dst fuse.transom module=passthrough > tab
          mount -T tab -a; mount -T tab -a; [ $(findmnt -n $dst | wc -l) = 1 ]",
         "mount.fuse.transom-passthrough $src $dst -s -n -v -o rw,bogus",
         "mount.fuse.transom $src $dst -t fuse.transom-passthrough",
@@ -157,13 +159,15 @@ fn privileged_remounting() {
         mount -o remount,rw,noexec dst; options; : > dst/new
         refused 1 mount -o remount,bogus dst
         options; umount dst
+        transom mount passthrough src dst -o cache=none
+        mount -o remount,ro,cache=none dst; options; umount dst
         mount -t fuse.transom-passthrough src dst -o ro
         refused 1 mount -o remount,rw dst | grep -o 'was mounted read-only'
         options; umount dst
     "#);
     let expected = "ro,noatime\nnot written\nrw,noexec,noatime\n\
                     transom: unknown mount option `bogus`; docs/modules.md lists them all\n\
-                    rw,noexec,noatime\nwas mounted read-only\nro,relatime\n";
+                    rw,noexec,noatime\nro,relatime\nwas mounted read-only\nro,relatime\n";
     assert_eq!(seen, expected);
 }
 

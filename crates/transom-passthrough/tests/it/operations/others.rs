@@ -156,6 +156,66 @@ fn privileged_a_program_of_root_that_others_wrote_to_acts_for_them() {
     );
 }
 
+/// Every way to change the content of `$0/file`.
+const CHANGES: [&str; 7] = [
+    "echo more >>$0/file",
+    ": >$0/file",
+    "truncate -s 1 $0/file",
+    "fallocate -l 8192 $0/file",
+    "fallocate -p -l 4096 $0/file",
+    "fallocate -z -l 4096 $0/file",
+    "exec 3<$0/from 4<>$0/file; \
+     python3 -c 'import os; os.copy_file_range(3, 4, 4)'",
+];
+
+/// A file keeps set-id bits if who changes it may set them, and the one of a
+/// group that may not execute it if a member of that changes it.
+#[test]
+fn privileged_files_lose_set_id_bits_to_whom_they_lose_them_on_the_host() {
+    privileged!("mount");
+    let change_file = |place: &Place, group, mode, change: &str, words: &[&dyn AsRef<OsStr>]| {
+        fs::write(place.at("file"), b"content").unwrap();
+        chown(place.at("file"), Some(0), Some(group)).unwrap();
+        fs::set_permissions(place.at("file"), fs::Permissions::from_mode(mode)).unwrap();
+        let mut arguments = words.to_vec();
+        arguments.extend([
+            &"--" as &dyn AsRef<OsStr>,
+            &"sh",
+            &"-c",
+            &change,
+            &place.path,
+        ]);
+        let said = output("setpriv", &arguments);
+        let modes = [place.at("file"), place.behind("file")]
+            .map(|path| format!("{:o}", fs::metadata(path).unwrap().mode() & 0o7777));
+        format!("{change}, {mode:o} of {group}: {said}{modes:?}")
+    };
+    at_places(
+        ext4().path(),
+        &options(Passthrough::On),
+        Writes::SomeByUs,
+        |place| {
+            fs::set_permissions(&place.path, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::write(place.at("from"), b"content").unwrap();
+            let somebody: &[&dyn AsRef<OsStr>] =
+                &[&"--reuid=1001", &"--regid=1001", &"--groups=1500"];
+            let root: &[&dyn AsRef<OsStr>] = &[&"--reuid=0"];
+            let weak_root: &[&dyn AsRef<OsStr>] = &[&"--bounding-set=-fsetid"];
+            let mut seen = Vec::new();
+            for change in CHANGES {
+                for mode in [0o6666, 0o6676, 0o2666] {
+                    for group in [1001, 1500, 1600] {
+                        seen.push(change_file(place, group, mode, change, somebody));
+                    }
+                }
+                seen.push(change_file(place, 1600, 0o6666, change, root));
+                seen.push(change_file(place, 1600, 0o6666, change, weak_root));
+            }
+            seen
+        },
+    );
+}
+
 #[test]
 fn privileged_ids_can_be_mapped() {
     privileged!("mount");
