@@ -29,6 +29,7 @@
 mod backing;
 mod caller;
 mod counters;
+mod directory_times;
 mod driver;
 mod inflight;
 mod listing_habits;

@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use transom_module::{Entry, ItemId, Lifetime, Volume, VolumeDefinition};
+use transom_module::{Entry, ItemId, ItemKind, Lifetime, Volume, VolumeDefinition};
 
+use crate::directory_times::ToldTo;
 use crate::open_files::NodeOpens;
 
 /// One live item.
@@ -21,6 +22,8 @@ pub(crate) struct Node<V: Volume> {
     pub(crate) generation: u64,
     /// In bytes, as the kernel was told when the item was found.
     pub(crate) size: u64,
+    /// Who was told its attributes, if it is a directory.
+    pub(crate) told_to: Option<ToldTo>,
     /// How the item is open now.
     opens: Mutex<NodeOpens>,
     item: Option<V::Item>,
@@ -93,6 +96,7 @@ impl<V: Volume> NodeTable<V> {
             id,
             generation: found.generation,
             size: found.attributes.size,
+            told_to: (found.attributes.kind == ItemKind::Directory).then(ToldTo::default),
             opens: Mutex::default(),
             item: Some(found.item),
             definition: Arc::clone(&self.definition),

@@ -28,6 +28,7 @@ use transom_sys::fuse_abi as abi;
 
 use crate::caller::Credentials;
 use crate::counters::Counters;
+use crate::directory_times::{Changes, Moment};
 use crate::listing_habits::ListingHabits;
 use crate::negotiation::Negotiated;
 use crate::nodes::{Node, NodeTable};
@@ -49,6 +50,7 @@ pub(crate) struct Server<V: Volume> {
     pub(crate) counters: Arc<Counters>,
     open_files: OpenFiles<V>,
     listing_habits: ListingHabits,
+    entry_changes: Changes,
     negotiated: Negotiated,
     passthrough: Passthrough,
     read_only: bool,
@@ -59,6 +61,22 @@ pub(crate) struct Server<V: Volume> {
     /// Set once the kernel has refused a backing file for lack of privilege:
     /// it will refuse them all.
     passthrough_forbidden: AtomicBool,
+}
+
+/// Who asks for attributes, and since when what is found out is new enough.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    thread: u32,
+    since: Moment,
+}
+
+impl Asked {
+    fn after_own_change(self) -> Self {
+        Self {
+            since: self.since.after_own_change(),
+            ..self
+        }
+    }
 }
 
 /// What an answer handed out, to be taken back if it is not delivered.
@@ -91,6 +109,7 @@ impl<V: Volume> Server<V> {
         Ok(Self {
             open_files: OpenFiles::new(),
             listing_habits: ListingHabits::new(),
+            entry_changes: Changes::default(),
             definition,
             nodes,
             counters,
@@ -199,20 +218,59 @@ impl<V: Volume> Server<V> {
     }
 
     /// Answers with an entry that the kernel then refers to.
-    fn found(&self, payload: &mut [u8], entry: Entry<V::Item>, out: &mut HandedOut) -> Answer {
-        Answer::value(payload, &self.acquire(entry, out).1)
+    fn found(
+        &self,
+        payload: &mut [u8],
+        entry: Entry<V::Item>,
+        asked: Asked,
+        out: &mut HandedOut,
+    ) -> Answer {
+        Answer::value(payload, &self.acquire(entry, asked, out).1)
     }
 
     /// Counts a lookup and says what the kernel is to be told.
-    fn acquire(&self, entry: Entry<V::Item>, out: &mut HandedOut) -> (Arc<Node<V>>, abi::EntryOut) {
-        let (attributes, lifetime) = (entry.attributes, entry.attributes_lifetime);
+    fn acquire(
+        &self,
+        entry: Entry<V::Item>,
+        asked: Asked,
+        out: &mut HandedOut,
+    ) -> (Arc<Node<V>>, abi::EntryOut) {
+        let lifetime = entry.attributes_lifetime;
         let mut told = entry_out(&entry);
-        out.nodes.push(attributes.id.raw());
+        out.nodes.push(entry.attributes.id.raw());
         let node = self.nodes.acquire(entry);
-        if node.bound(lifetime) != lifetime {
+        if self.believed(&node, lifetime, asked) != lifetime {
             (told.attr_valid, told.attr_valid_nsec) = (0, 0);
         }
         (node, told)
+    }
+
+    /// A question that is asked now.
+    fn asked(&self, context: &Context<'_>) -> Asked {
+        Asked {
+            thread: context.caller.pid,
+            since: self.entry_changes.now(),
+        }
+    }
+
+    /// For how long the kernel may believe what was found out for a question.
+    fn believed(&self, node: &Node<V>, lifetime: Lifetime, asked: Asked) -> Lifetime {
+        if let Some(told_to) = &node.told_to {
+            told_to.tell(asked.thread);
+            if self.entry_changes.now() != asked.since {
+                return Lifetime::NONE;
+            }
+        }
+        node.bound(lifetime)
+    }
+
+    /// An entry of a directory was changed for the caller.
+    fn entry_changed(&self, context: &Context<'_>, directory: &Node<V>) {
+        self.entry_changes.note();
+        let told_to = directory.told_to.as_ref();
+        if told_to.is_some_and(|told_to| told_to.is_outdated_by(context.caller.pid)) {
+            self.forget_attributes(directory);
+        }
     }
 
     fn dispatch(
@@ -237,9 +295,9 @@ impl<V: Volume> Server<V> {
                 Ok(Answer::Silence)
             }
             Operation::Getattr(_) => {
-                let node = node()?;
+                let (node, asked) = (node()?, self.asked(context));
                 let (attributes, lifetime) = volume.attributes(context, node.item())?;
-                let lifetime = node.bound(lifetime);
+                let lifetime = self.believed(&node, lifetime, asked);
                 Ok(Answer::value(payload, &attr_out(&attributes, lifetime)))
             }
             Operation::Readlink => {
@@ -247,14 +305,14 @@ impl<V: Volume> Server<V> {
                 Ok(Answer::bytes(payload, &target.into_vec()))
             }
             Operation::Statx(_) => {
-                let node = node()?;
+                let (node, asked) = (node()?, self.asked(context));
                 let (attributes, lifetime) = volume.attributes(context, node.item())?;
                 // All it adds is the time of creation, and it is asked for each
                 // item anew. GETATTR came with the lookup.
                 if attributes.created.is_none() {
                     return Err(Errno::ENOSYS.into());
                 }
-                let lifetime = node.bound(lifetime);
+                let lifetime = self.believed(&node, lifetime, asked);
                 Ok(Answer::value(payload, &statx_out(&attributes, lifetime)))
             }
             Operation::Statfs => Ok(Answer::value(payload, &statfs_out(&volume.statfs()?))),
@@ -367,7 +425,7 @@ impl<V: Volume> Server<V> {
             _ => {}
         }
         check_name(name)?;
-        let directory = self.node(directory)?;
+        let (directory, asked) = (self.node(directory)?, self.asked(context));
         match self
             .definition
             .volume
@@ -378,7 +436,7 @@ impl<V: Volume> Server<V> {
                     self.listing_habits
                         .looks_up(context.caller.pid, directory.id.raw());
                 }
-                Ok(self.found(payload, entry, out))
+                Ok(self.found(payload, entry, asked, out))
             }
             Lookup::Absent(lifetime) => Ok(Answer::value(payload, &absent_out(lifetime))),
         }
@@ -395,9 +453,10 @@ impl<V: Volume> Server<V> {
         out: &mut HandedOut,
     ) -> Result {
         let group = self.definition.persistent_items().ok_or(Errno::EINVAL)?;
+        let asked = self.asked(context);
         let Some(node) = self.nodes.acquire_known(number) else {
             let id = ItemId::new(number).ok_or(Errno::ESTALE)?;
-            return Ok(self.found(payload, group.by_id(context, id)?, out));
+            return Ok(self.found(payload, group.by_id(context, id)?, asked, out));
         };
         out.nodes.push(number);
         let volume = &self.definition.volume;
@@ -409,7 +468,7 @@ impl<V: Volume> Server<V> {
             attributes,
             generation: node.generation,
             name_lifetime: Lifetime::NONE,
-            attributes_lifetime: node.bound(lifetime),
+            attributes_lifetime: self.believed(&node, lifetime, asked),
         };
         Ok(Answer::value(payload, &entry_out(&entry)))
     }
@@ -422,6 +481,7 @@ impl<V: Volume> Server<V> {
         out: &mut HandedOut,
     ) -> Result {
         let group = self.definition.persistent_items().ok_or(Errno::EINVAL)?;
+        let asked = self.asked(context);
         let parent = if let Some(node) = self.nodes.get(number) {
             group.parent(context, node.item())?
         } else {
@@ -431,7 +491,7 @@ impl<V: Volume> Server<V> {
             self.definition.volume.reclaim(directory);
             parent?
         };
-        Ok(self.found(payload, parent, out))
+        Ok(self.found(payload, parent, asked, out))
     }
 }
 

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::mem;
 
 use transom_module::{
-    AttributeChanges, Changes, Context, Created, Errno, ItemKind, Lifetime, NewItem, NewKind,
-    NewTime, Removed, RenameOptions, Timestamp, Volume,
+    AttributeChanges, Changes, Context, Errno, ItemKind, Lifetime, NewItem, NewKind, NewTime,
+    Removed, RenameOptions, Timestamp, Volume,
 };
 use transom_sys::fuse_abi as abi;
 use transom_sys::fuse_abi::fattr;
@@ -29,7 +29,7 @@ impl<V: Volume> Server<V> {
         args: &abi::SetattrIn,
         payload: &mut [u8],
     ) -> Result {
-        let group = self.changes()?;
+        let (group, asked) = (self.changes()?, self.asked(context));
         let mut changes = attribute_changes(args);
         // The kernel sends this before it writes for somebody by whom the file
         // loses its set-id bits: what it is told now will not hold then.
@@ -56,7 +56,7 @@ impl<V: Volume> Server<V> {
         let lifetime = if changes_nothing {
             Lifetime::NONE
         } else {
-            node.bound(lifetime)
+            self.believed(node, lifetime, asked)
         };
         Ok(Answer::value(payload, &attr_out(&attributes, lifetime)))
     }
@@ -71,10 +71,12 @@ impl<V: Volume> Server<V> {
         out: &mut HandedOut,
     ) -> Result {
         check_name(name)?;
+        let asked = self.asked(context);
         let entry = self
             .changes()?
             .create(context, directory.item(), name, new)?;
-        Ok(self.found(payload, entry, out))
+        self.entry_changed(context, directory);
+        Ok(self.found(payload, entry, asked.after_own_change(), out))
     }
 
     pub(super) fn create_open(
@@ -90,10 +92,12 @@ impl<V: Volume> Server<V> {
         let new = new_item(NewKind::File, args.mode, args.umask);
         let mode = open_mode(args.flags, args.open_flags);
         let exclusive = args.flags.cast_signed() & libc::O_EXCL != 0;
-        let Created { entry, opened } =
+        let asked = self.asked(context);
+        let created =
             self.changes()?
                 .create_open(context, directory.item(), name, &new, mode, exclusive)?;
-        self.opened_new(entry, opened, mode, payload, out)
+        self.entry_changed(context, directory);
+        self.opened_new(created, asked.after_own_change(), mode, payload, out)
     }
 
     pub(super) fn create_unnamed(
@@ -106,10 +110,11 @@ impl<V: Volume> Server<V> {
     ) -> Result {
         let new = new_item(NewKind::File, args.mode, args.umask);
         let mode = open_mode(args.flags, args.open_flags);
-        let Created { entry, opened } =
-            self.changes()?
-                .create_unnamed(context, directory.item(), &new, mode)?;
-        self.opened_new(entry, opened, mode, payload, out)
+        let asked = self.asked(context);
+        let created = self
+            .changes()?
+            .create_unnamed(context, directory.item(), &new, mode)?;
+        self.opened_new(created, asked, mode, payload, out)
     }
 
     pub(super) fn link(
@@ -122,11 +127,12 @@ impl<V: Volume> Server<V> {
         out: &mut HandedOut,
     ) -> Result {
         check_name(name)?;
-        let item = self.node(item)?;
+        let (item, asked) = (self.node(item)?, self.asked(context));
         let entry = self
             .changes()?
             .link(context, item.item(), directory.item(), name)?;
-        Ok(self.found(payload, entry, out))
+        self.entry_changed(context, directory);
+        Ok(self.found(payload, entry, asked.after_own_change(), out))
     }
 
     pub(super) fn remove(
@@ -139,6 +145,7 @@ impl<V: Volume> Server<V> {
         check_name(name)?;
         self.changes()?
             .remove(context, directory.item(), name, removed)?;
+        self.entry_changed(context, directory);
         Ok(Answer::EMPTY)
     }
 
@@ -157,6 +164,10 @@ impl<V: Volume> Server<V> {
             (to.item(), new_name),
             rename_options(flags)?,
         )?;
+        self.entry_changed(context, from);
+        if from.id != to.id {
+            self.entry_changed(context, to);
+        }
         Ok(Answer::EMPTY)
     }
 }

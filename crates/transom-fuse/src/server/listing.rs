@@ -7,9 +7,9 @@ use transom_module::{Context, Cookie, DirectoryEntry, DirectorySink, Entry, Volu
 use transom_sys::fuse_abi as abi;
 use zerocopy::FromZeros;
 
-use super::{HandedOut, Result, Server};
+use super::{Asked, HandedOut, Result, Server};
 use crate::nodes::Node;
-use crate::reply::{Answer, ListingWriter, entry_out};
+use crate::reply::{Answer, ListingWriter};
 
 impl<V: Volume> Server<V> {
     pub(super) fn list(
@@ -24,6 +24,7 @@ impl<V: Volume> Server<V> {
         let size = payload.len().min(args.size as usize);
         let mut sink = Sink {
             server: self,
+            asked: self.asked(context),
             plus,
             is_looked_at: plus && self.listing_habits.lists(context.caller.pid, node.id.raw()),
             listing: ListingWriter::new(&mut payload[..size]),
@@ -50,6 +51,7 @@ impl<V: Volume> Server<V> {
 /// Collects the answer to READDIR or READDIRPLUS.
 struct Sink<'a, V: Volume> {
     server: &'a Server<V>,
+    asked: Asked,
     plus: bool,
     /// The caller is likely to look at the files.
     is_looked_at: bool,
@@ -81,16 +83,15 @@ impl<V: Volume> DirectorySink<V::Item> for Sink<'_, V> {
             kind: found.attributes.kind,
             next,
         };
-        let fits = if self.plus {
-            self.listing.push_plus(&entry_out(&found), &entry)
-        } else {
-            self.listing.push(&entry)
-        };
-        if fits && self.plus {
-            self.out.nodes.push(found.attributes.id.raw());
-            self.server.nodes.acquire(found);
-        } else {
+        if !self.plus {
             self.server.definition.volume.reclaim(found.item);
+            return self.listing.push(&entry);
+        }
+        let (node, told) = self.server.acquire(found, self.asked, self.out);
+        let fits = self.listing.push_plus(&told, &entry);
+        if !fits {
+            self.out.nodes.pop();
+            self.server.nodes.forget(node.id.raw(), 1);
         }
         fits
     }

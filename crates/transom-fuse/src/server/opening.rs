@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use transom_module::{
-    Context, Entry, Errno, Error, Io, LockOwner, OpenMode, Opened, Timestamp, Volume,
+    Context, Created, Errno, Error, Io, LockOwner, OpenMode, Opened, Timestamp, Volume,
 };
 use transom_sys::fuse_abi as abi;
 use zerocopy::FromZeros;
 
-use super::{HandedOut, Result, Server, host_error};
+use super::{Asked, HandedOut, Result, Server, host_error};
 use crate::Passthrough;
 use crate::backing::{BackingId, HostFile};
 use crate::counters::add;
@@ -49,14 +49,15 @@ impl<V: Volume> Server<V> {
     /// the file is closed.
     pub(super) fn opened_new(
         &self,
-        entry: Entry<V::Item>,
-        opened: Opened<V::Handle>,
+        created: Created<V::Item, V::Handle>,
+        asked: Asked,
         mode: OpenMode,
         payload: &mut [u8],
         out: &mut HandedOut,
     ) -> Result {
+        let Created { entry, opened } = created;
         let permissions = Some(entry.attributes.permissions);
-        let (node, entry_out) = self.acquire(entry, out);
+        let (node, entry_out) = self.acquire(entry, asked, out);
         // An error here is no error of the item, which was made.
         let open_out = self
             .admit(&node, opened, mode, permissions, out)
