@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Instant;
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 use transom_fuse::Passthrough;
@@ -14,8 +15,8 @@ use transom_module::{
 };
 use transom_test::{LoopVolume, Tmpfs, privileged, temp_dir};
 
-use crate::meanwhile;
 use crate::mounted::{Mounted, WAYS, load, options};
+use crate::{PATIENCE, meanwhile};
 
 const DIRECTORIES: [&str; 3] = ["a", "b", "c"];
 const FILES: [&str; 4] = ["1", "2", "3", "4"];
@@ -187,9 +188,14 @@ fn privileged_a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
             assert!(piece == vec![number as u8; PIECE], "piece {number}");
         }
         assert!(acknowledged > 10, "{acknowledged} were written");
-        // There is room again at once.
+        // There is room again as soon as the kernel has said that it forgot the
+        // file, for which it does not wait itself.
         fs::remove_file(mounted.path().join("file")).unwrap();
-        fs::write(&other, vec![2; 1 << 20]).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = fs::write(&other, vec![2; 1 << 20]) {
+            assert_eq!(error.raw_os_error(), Some(libc::ENOSPC), "{passthrough:?}");
+            assert!(Instant::now() < deadline, "{passthrough:?}: no room again");
+        }
         mounted.end();
     }
 }
