@@ -46,6 +46,9 @@ _transom() {
             transom,view)
                 cmd="transom__subcmd__view"
                 ;;
+            transom,wrap)
+                cmd="transom__subcmd__wrap"
+                ;;
             transom__subcmd__help,completions)
                 cmd="transom__subcmd__help__subcmd__completions"
                 ;;
@@ -76,6 +79,9 @@ _transom() {
             transom__subcmd__help,view)
                 cmd="transom__subcmd__help__subcmd__view"
                 ;;
+            transom__subcmd__help,wrap)
+                cmd="transom__subcmd__help__subcmd__wrap"
+                ;;
             transom__subcmd__help__subcmd__modules,disable)
                 cmd="transom__subcmd__help__subcmd__modules__subcmd__disable"
                 ;;
@@ -105,6 +111,12 @@ _transom() {
                 ;;
             transom__subcmd__help__subcmd__view,withdraw)
                 cmd="transom__subcmd__help__subcmd__view__subcmd__withdraw"
+                ;;
+            transom__subcmd__help__subcmd__wrap,enforce)
+                cmd="transom__subcmd__help__subcmd__wrap__subcmd__enforce"
+                ;;
+            transom__subcmd__help__subcmd__wrap,learn)
+                cmd="transom__subcmd__help__subcmd__wrap__subcmd__learn"
                 ;;
             transom__subcmd__modules,disable)
                 cmd="transom__subcmd__modules__subcmd__disable"
@@ -178,6 +190,24 @@ _transom() {
             transom__subcmd__view__subcmd__help,withdraw)
                 cmd="transom__subcmd__view__subcmd__help__subcmd__withdraw"
                 ;;
+            transom__subcmd__wrap,enforce)
+                cmd="transom__subcmd__wrap__subcmd__enforce"
+                ;;
+            transom__subcmd__wrap,help)
+                cmd="transom__subcmd__wrap__subcmd__help"
+                ;;
+            transom__subcmd__wrap,learn)
+                cmd="transom__subcmd__wrap__subcmd__learn"
+                ;;
+            transom__subcmd__wrap__subcmd__help,enforce)
+                cmd="transom__subcmd__wrap__subcmd__help__subcmd__enforce"
+                ;;
+            transom__subcmd__wrap__subcmd__help,help)
+                cmd="transom__subcmd__wrap__subcmd__help__subcmd__help"
+                ;;
+            transom__subcmd__wrap__subcmd__help,learn)
+                cmd="transom__subcmd__wrap__subcmd__help__subcmd__learn"
+                ;;
             *)
                 ;;
         esac
@@ -185,7 +215,7 @@ _transom() {
 
     case "${cmd}" in
         transom)
-            opts="-h -V --help --version run view explain mount modules sync label install-helper completions help"
+            opts="-h -V --help --version run view explain wrap mount modules sync label install-helper completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -227,7 +257,7 @@ _transom() {
             return 0
             ;;
         transom__subcmd__help)
-            opts="run view explain mount modules sync label install-helper completions help"
+            opts="run view explain wrap mount modules sync label install-helper completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -507,6 +537,48 @@ _transom() {
             return 0
             ;;
         transom__subcmd__help__subcmd__view__subcmd__withdraw)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__help__subcmd__wrap)
+            opts="learn enforce"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__help__subcmd__wrap__subcmd__enforce)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__help__subcmd__wrap__subcmd__learn)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1141,6 +1213,159 @@ _transom() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__wrap)
+            opts="-h --help learn enforce help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__wrap__subcmd__enforce)
+            opts="-m -q -h --manifest --report --trace --keep-failed --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --manifest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__wrap__subcmd__help)
+            opts="learn enforce help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__wrap__subcmd__help__subcmd__enforce)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__wrap__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__wrap__subcmd__help__subcmd__learn)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__wrap__subcmd__learn)
+            opts="-m -q -h --manifest --depfile --target --report --trace --against --whole --discard --network --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --manifest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --depfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --target)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --against)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --whole)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --discard)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

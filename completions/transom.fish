@@ -29,6 +29,7 @@ complete -c transom -n "__fish_transom_needs_command" -s V -l version -d 'Print 
 complete -c transom -n "__fish_transom_needs_command" -f -a "run" -d 'Run a command in a view of its declared inputs'
 complete -c transom -n "__fish_transom_needs_command" -f -a "view" -d 'Look at running views and change them while they are used'
 complete -c transom -n "__fish_transom_needs_command" -f -a "explain" -d 'Say why a path exists in a view, or why it does not'
+complete -c transom -n "__fish_transom_needs_command" -f -a "wrap" -d 'Learn what a command needs and makes, and run it with exactly that'
 complete -c transom -n "__fish_transom_needs_command" -f -a "mount" -d 'Mount what a module makes of a resource'
 complete -c transom -n "__fish_transom_needs_command" -f -a "modules" -d 'List the modules, and enable or disable them'
 complete -c transom -n "__fish_transom_needs_command" -f -a "sync" -d 'Bring whole volumes to stable storage'
@@ -118,6 +119,30 @@ complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_su
 complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c transom -n "__fish_transom_using_subcommand explain" -l json -d 'Print JSON'
 complete -c transom -n "__fish_transom_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and not __fish_seen_subcommand_from learn enforce help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and not __fish_seen_subcommand_from learn enforce help" -f -a "learn" -d 'Run a command in a view of everything, and write what it needed and made'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and not __fish_seen_subcommand_from learn enforce help" -f -a "enforce" -d 'Run a command in a view of exactly what a manifest declares, and tell what it missed'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and not __fish_seen_subcommand_from learn enforce help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -s m -l manifest -d 'Write a manifest: what `wrap enforce` and `transom run` take. Not written if the command fails' -r -F
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l depfile -d 'Write a depfile, for make and ninja. Not written if the command fails' -r -F
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l target -d 'The target that the depfile names. [default: the first file the command made]' -r
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l report -d 'Write a report as a page for browsers, in one file' -r -F
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l trace -d 'Write every name that was asked for (JSON, see docs/trace.md)' -r -F
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l against -d 'Report what this manifest declares differently' -r -F
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l whole -d 'Declare a directory as a whole if anything in it was used, instead of name by name' -r -f -a "(__fish_complete_directories)"
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l discard -d 'Take a file, or what the command makes in a directory, for no output: incremental state, caches, files with random names. It will be able to write there' -r -F
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l network -d 'Let the command use the host\'s network; the manifest then does too'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -s q -l quiet -d 'Print no report'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from enforce" -s m -l manifest -d 'The manifest' -r -F
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from enforce" -l report -d 'Write a report as a page for browsers, in one file' -r -F
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from enforce" -l trace -d 'Write the trace of the view (JSON, see docs/trace.md)' -r -F
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from enforce" -l keep-failed -d 'Keep the scratch directory for inspection when the command fails'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from enforce" -s q -l quiet -d 'Print no report'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from enforce" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from help" -f -a "learn" -d 'Run a command in a view of everything, and write what it needed and made'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from help" -f -a "enforce" -d 'Run a command in a view of exactly what a manifest declares, and tell what it missed'
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c transom -n "__fish_transom_using_subcommand mount" -s o -l options -d 'Mount options, separated by commas; see below' -r
 complete -c transom -n "__fish_transom_using_subcommand mount" -l passthrough -d 'Who moves the bytes of files: the same as `-o passthrough=`' -r -f -a "auto\t'The kernel, if it lets this process say so'
 ro\t'The kernel for files that are opened to be read, transom for others'
@@ -146,16 +171,17 @@ complete -c transom -n "__fish_transom_using_subcommand install-helper" -l root 
 complete -c transom -n "__fish_transom_using_subcommand install-helper" -l remove -d 'Remove the links'
 complete -c transom -n "__fish_transom_using_subcommand install-helper" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c transom -n "__fish_transom_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain mount modules sync label install-helper completions help" -f -a "run" -d 'Run a command in a view of its declared inputs'
-complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain mount modules sync label install-helper completions help" -f -a "view" -d 'Look at running views and change them while they are used'
-complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain mount modules sync label install-helper completions help" -f -a "explain" -d 'Say why a path exists in a view, or why it does not'
-complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain mount modules sync label install-helper completions help" -f -a "mount" -d 'Mount what a module makes of a resource'
-complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain mount modules sync label install-helper completions help" -f -a "modules" -d 'List the modules, and enable or disable them'
-complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain mount modules sync label install-helper completions help" -f -a "sync" -d 'Bring whole volumes to stable storage'
-complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain mount modules sync label install-helper completions help" -f -a "label" -d 'Print the name of a volume, or change it'
-complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain mount modules sync label install-helper completions help" -f -a "install-helper" -d 'Let mount(8) and /etc/fstab mount with transom.'
-complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain mount modules sync label install-helper completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain mount modules sync label install-helper completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain wrap mount modules sync label install-helper completions help" -f -a "run" -d 'Run a command in a view of its declared inputs'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain wrap mount modules sync label install-helper completions help" -f -a "view" -d 'Look at running views and change them while they are used'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain wrap mount modules sync label install-helper completions help" -f -a "explain" -d 'Say why a path exists in a view, or why it does not'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain wrap mount modules sync label install-helper completions help" -f -a "wrap" -d 'Learn what a command needs and makes, and run it with exactly that'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain wrap mount modules sync label install-helper completions help" -f -a "mount" -d 'Mount what a module makes of a resource'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain wrap mount modules sync label install-helper completions help" -f -a "modules" -d 'List the modules, and enable or disable them'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain wrap mount modules sync label install-helper completions help" -f -a "sync" -d 'Bring whole volumes to stable storage'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain wrap mount modules sync label install-helper completions help" -f -a "label" -d 'Print the name of a volume, or change it'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain wrap mount modules sync label install-helper completions help" -f -a "install-helper" -d 'Let mount(8) and /etc/fstab mount with transom.'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain wrap mount modules sync label install-helper completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c transom -n "__fish_transom_using_subcommand help; and not __fish_seen_subcommand_from run view explain wrap mount modules sync label install-helper completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "list" -d 'List the running views'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "add" -d 'Declare a name that does not exist yet'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "replace" -d 'Let a name that exists stand for something else'
@@ -164,5 +190,7 @@ complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_su
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "apply" -d 'Apply many changes, which become visible at once'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "trace" -d 'Print which inputs were used so far (JSON). The view has to be traced'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "stats" -d 'Print the requests so far (JSON)'
+complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from wrap" -f -a "learn" -d 'Run a command in a view of everything, and write what it needed and made'
+complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from wrap" -f -a "enforce" -d 'Run a command in a view of exactly what a manifest declares, and tell what it missed'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from modules" -f -a "enable" -d 'Let a module be loaded, from now on and after a restart'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from modules" -f -a "disable" -d 'Let a module not be loaded any more'

@@ -76,8 +76,13 @@ impl Source {
         Self::at(root, options.read_only, lifetime)
     }
 
-    /// Takes the directory as it is.
-    pub(crate) fn at(root: OwnedFd, read_only: bool, lifetime: Lifetime) -> Result<Self> {
+    /// Takes a directory as it is, opened with `O_PATH`, with what is mounted
+    /// below it. What the kernel does on a file of it obeys the mount it was
+    /// found through, so a detached clone is what to give.
+    ///
+    /// Where one directory is mounted twice below it, the kernel sees it at the
+    /// place where it was found last.
+    pub fn at(root: OwnedFd, read_only: bool, lifetime: Lifetime) -> Result<Self> {
         let root_opened = reopen(&root, OFlags::RDONLY | OFlags::DIRECTORY)?;
         Ok(Self(Arc::new(Shared {
             own: Credentials::of_this_thread().map_err(refused)?,

@@ -27,6 +27,16 @@ pub(crate) fn serialize<S: Serializer>(
     }
 }
 
+/// Bytes that JSON shows like those of a manifest.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonBytes<'a>(pub &'a OsStr);
+
+impl Serialize for JsonBytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(self.0, serializer)
+    }
+}
+
 impl Serialize for ViewPath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serialize(self.as_os_str(), serializer)

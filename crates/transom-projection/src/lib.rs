@@ -50,6 +50,7 @@ pub use declaration::{Declaration, Mapping, Origin};
 pub use errors::{ERRORS_SHOWN_MAX, Errors};
 pub use explain::{Absence, Answer, Explanation, PinnedVersion};
 pub use host::{DirectoryDescriptor, HostDirectory, HostRoot};
+pub use json_bytes::JsonBytes;
 pub use manifest::{Manifest, ManifestError};
 pub use pin::{NAMES_PINNED_MAX, PinError, PinProblem};
 pub use projection::{Projection, ProjectionOptions};

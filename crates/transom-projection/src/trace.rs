@@ -138,7 +138,8 @@ pub enum InputKind {
     WholeDirectory,
 }
 
-/// Everything a traced view has seen so far.
+/// Everything that was seen of a traced view, or of another volume that was
+/// watched, so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TraceReport {
     /// The version of this format.
@@ -187,12 +188,9 @@ impl View {
             requests: *requests,
         });
         let mut report = TraceReport {
-            format: FORMAT,
-            inputs: Vec::new(),
-            found: Vec::new(),
-            listed: Vec::new(),
             absent: absent.collect(),
             absent_dropped: table.dropped,
+            ..TraceReport::default()
         };
         drop(table);
         let state = read(&self.state);
@@ -231,6 +229,20 @@ impl View {
     }
 }
 
+impl Default for TraceReport {
+    /// Nothing seen yet.
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            inputs: Vec::new(),
+            found: Vec::new(),
+            listed: Vec::new(),
+            absent: Vec::new(),
+            absent_dropped: 0,
+        }
+    }
+}
+
 impl TraceReport {
     /// Writes the paths of untouched inputs, one per line: what Bazel calls an
     /// `unused_inputs_list`. A path with a line break cannot be written, and is
@@ -253,25 +265,8 @@ impl TraceReport {
         let used = self.inputs.iter().chain(&self.found);
         let used =
             used.filter(|input| input.kind == InputKind::File && input.usage != Use::Untouched);
-        let paths =
-            std::iter::once(target.as_bytes()).chain(used.map(|input| input.path.as_bytes()));
-        for (index, path) in paths.enumerate() {
-            if path.contains(&b'\n') {
-                let message = format!(
-                    "a depfile cannot name {:?}, which contains a line break",
-                    OsStr::from_bytes(path)
-                );
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-            }
-            if index > 0 {
-                to.write_all(b" \\\n  ")?;
-            }
-            to.write_all(&escaped(path))?;
-            if index == 0 {
-                to.write_all(b":")?;
-            }
-        }
-        to.write_all(b"\n")
+        let paths = used.map(|input| input.path.as_os_str());
+        write_depfile_rule(OsStr::new(target), paths, &mut to)
     }
 
     fn add_found(&mut self, directory: &WholeDirectory) {
@@ -294,6 +289,30 @@ impl TraceReport {
             });
         }
     }
+}
+
+/// Writes one rule of a depfile: `target` depends on each of `prerequisites`. A
+/// path with a line break cannot be written, and is an error.
+pub fn write_depfile_rule<P: AsRef<OsStr>>(
+    target: &OsStr,
+    prerequisites: impl IntoIterator<Item = P>,
+    to: &mut dyn Write,
+) -> io::Result<()> {
+    to.write_all(&escaped(writable(target)?))?;
+    to.write_all(b":")?;
+    for prerequisite in prerequisites {
+        to.write_all(b" \\\n  ")?;
+        to.write_all(&escaped(writable(prerequisite.as_ref())?))?;
+    }
+    to.write_all(b"\n")
+}
+
+fn writable(path: &OsStr) -> io::Result<&[u8]> {
+    if path.as_bytes().contains(&b'\n') {
+        let message = format!("a depfile cannot name {path:?}, which contains a line break");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(path.as_bytes())
 }
 
 /// A path the way make, gcc and clang write it: a backslash before a blank,

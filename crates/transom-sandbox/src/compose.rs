@@ -57,9 +57,17 @@ pub fn compose(view: &View) -> Result<Template> {
 /// their descriptors: what the kernel is handed as a backing file, or binds
 /// into a view, stays as it is.
 pub fn host_tree() -> Result<OwnedFd> {
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV;
+    clone_host(MountAttrFlags::MOUNT_ATTR_RDONLY)
+}
+
+/// The same, writable as far as what is mounted is.
+pub fn writable_host_tree() -> Result<OwnedFd> {
+    clone_host(MountAttrFlags::empty())
+}
+
+fn clone_host(attributes: MountAttrFlags) -> Result<OwnedFd> {
+    let attributes =
+        attributes | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
     mount::clone(CWD, c"/", Reach::Tree)
         .and_then(|root| {
             // Private before anything is mounted on it: a host that shares its

@@ -39,7 +39,7 @@ mod stdio;
 mod walk;
 
 pub use action::{Action, Base, Network, Output, OutputKind, TERMINATION_GRACE, Tmp, Writable};
-pub use compose::{check_mounts, compose, host_tree};
+pub use compose::{check_mounts, compose, host_tree, writable_host_tree};
 pub use error::{Error, Result};
 pub use graft::COPIED_FILE_BYTES_MAX;
 pub use running::{Exit, Finished, Remote, Running};

@@ -10,6 +10,7 @@ mod mount;
 pub(crate) mod run;
 mod sync;
 mod view;
+mod wrap;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Run(Box<run::RunArguments>),
     View(view::ViewArguments),
     Explain(explain::ExplainArguments),
+    Wrap(wrap::WrapArguments),
     Mount(mount::MountArguments),
     Modules(modules::ModulesArguments),
     Sync(sync::SyncArguments),
@@ -66,6 +68,7 @@ impl Command {
             Self::Run(arguments) => Ok(run::run(&arguments)),
             Self::View(arguments) => view::view(arguments),
             Self::Explain(arguments) => explain::explain(arguments),
+            Self::Wrap(arguments) => Ok(wrap::wrap(&arguments)),
             Self::Mount(arguments) => mount::mount(arguments),
             Self::Modules(arguments) => modules::modules(&arguments),
             Self::Sync(arguments) => sync::sync(&arguments),

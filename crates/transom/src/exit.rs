@@ -14,12 +14,59 @@
 
 use std::process::ExitCode;
 
+use transom_sandbox::Exit;
+
+use crate::signals;
+
 /// The command succeeded, but its outputs or inputs are not as declared.
 pub(crate) const NOT_AS_DECLARED: u8 = 123;
 /// The command ran out of time.
 pub(crate) const TIMED_OUT: u8 = 124;
 /// We failed.
 pub(crate) const FAILED: u8 = 125;
+
+/// How the program ends when it has wrapped a command.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum End {
+    Code(u8),
+    Signal(i32),
+}
+
+impl End {
+    /// As the command did.
+    pub(crate) fn of(exit: Exit) -> Self {
+        match exit {
+            Exit::Exited(code) => Self::Code(code),
+            Exit::Signalled { signal, .. } => Self::Signal(signal),
+            Exit::TimedOut => Self::Code(TIMED_OUT),
+        }
+    }
+
+    /// As a shell has it.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128u8.saturating_add(signal as u8),
+        }
+    }
+
+    /// Ends like that. Nothing may be left behind by now.
+    pub(crate) fn finish(self) -> ExitCode {
+        if let Self::Signal(signal) = self {
+            signals::die_of(signal);
+        }
+        ExitCode::from(self.code())
+    }
+}
+
+/// Prints why there is no command whose end could be ours.
+pub(crate) fn failed(error: &anyhow::Error) -> End {
+    report(error);
+    let code = error
+        .downcast_ref()
+        .and_then(transom_sandbox::Error::shell_exit_code);
+    End::Code(code.unwrap_or(FAILED))
+}
 
 /// Prints an error with all its causes.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {

@@ -244,7 +244,7 @@ fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow:
 
 /// Three quarters of the descriptors that we may have: modules hold one for
 /// each item, and others besides.
-fn items_max() -> usize {
+pub(crate) fn items_max() -> usize {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(limit / 4 * 3).unwrap_or(usize::MAX)
 }

@@ -25,21 +25,28 @@ pub(crate) fn check(reports: &ReportArguments, action: &Action) -> anyhow::Resul
         if outputs.any(|output| absolute.starts_with(&output.destination)) {
             continue;
         }
-        let directory = absolute.parent().unwrap_or(Path::new("/"));
-        let path = shown(path);
-        let (what, wanted) = if absolute.is_dir() {
-            bail!("{flag}: cannot write {path}: it is a directory");
-        } else if absolute.exists() {
-            (&*absolute, Access::WRITE_OK)
-        } else if directory.is_dir() {
-            (directory, Access::WRITE_OK | Access::EXEC_OK)
-        } else {
-            let directory = shown(directory);
-            bail!("{flag}: cannot write {path}: {directory} is no directory; make it first");
-        };
-        if let Err(error) = rustix::fs::accessat(CWD, what, wanted, AtFlags::EACCESS) {
-            bail!("{flag}: cannot write {path}: {}: {error}", shown(what));
-        }
+        check_file(flag, path)?;
+    }
+    Ok(())
+}
+
+/// Finds out whether one file can be written, as far as permissions tell.
+pub(crate) fn check_file(flag: &str, path: &Path) -> anyhow::Result<()> {
+    let absolute = std::path::absolute(path)?;
+    let directory = absolute.parent().unwrap_or(Path::new("/"));
+    let path = shown(path);
+    let (what, wanted) = if absolute.is_dir() {
+        bail!("{flag}: cannot write {path}: it is a directory");
+    } else if absolute.exists() {
+        (&*absolute, Access::WRITE_OK)
+    } else if directory.is_dir() {
+        (directory, Access::WRITE_OK | Access::EXEC_OK)
+    } else {
+        let directory = shown(directory);
+        bail!("{flag}: cannot write {path}: {directory} is no directory; make it first");
+    };
+    if let Err(error) = rustix::fs::accessat(CWD, what, wanted, AtFlags::EACCESS) {
+        bail!("{flag}: cannot write {path}: {}: {error}", shown(what));
     }
     Ok(())
 }

@@ -361,11 +361,13 @@ fn from_here(path: &Path) -> &Path {
     path.strip_prefix(here).unwrap_or(path)
 }
 
-fn counted(count: u64, one: &str, many: &str) -> String {
+/// A number with the noun it counts.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-fn duration(us: u64) -> String {
+/// A time in microseconds, as people read it.
+pub(crate) fn duration(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),
         1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),

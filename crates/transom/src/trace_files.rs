@@ -27,7 +27,8 @@ pub(crate) fn write(
     })
 }
 
-fn write_to(
+/// Writes a file that was asked for, if it was.
+pub(crate) fn write_to(
     path: Option<&Path>,
     content: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {

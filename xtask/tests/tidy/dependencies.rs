@@ -23,12 +23,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["transom-module", "transom-projection", "transom-sys"],
     ),
     ("transom-control", &[]),
+    ("transom-learn", &["transom-module", "transom-projection"]),
     (
         "transom",
         &[
             "transom-control",
             "transom-fuse",
             "transom-host",
+            "transom-learn",
             "transom-module",
             "transom-passthrough",
             "transom-projection",
@@ -69,6 +71,7 @@ const FOR_TESTS: &str = "transom-test";
 /// know.
 const TESTED_WITH: &[(&str, &str)] = &[
     ("transom-host", "transom-passthrough"),
+    ("transom-learn", "transom-passthrough"),
     ("transom-passthrough", "transom-fuse"),
 ];
 

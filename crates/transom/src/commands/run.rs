@@ -15,14 +15,14 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use transom_control::{Client, Listener};
 use transom_projection::{
     Answer, Declaration, HostRoot, Mapping, OnChange, OwnerMap, Projection, ProjectionOptions,
-    Tree, View, ViewOptions, WalkEntry, shown,
+    TraceReport, Tree, View, ViewOptions, ViewPath, WalkEntry, shown,
 };
 use transom_sandbox::layout::{self, MountPoint};
 use transom_sandbox::privilege::{self, Privilege};
@@ -37,56 +37,60 @@ use self::outcome::settle;
 use crate::control::{self, ViewService, to_value};
 use crate::declared::Declared;
 use crate::engine::{self, Choice, Engine, Served, Wishes};
+use crate::exit::End;
 use crate::progress::Progress;
 use crate::scratch_base::scratch_base;
-use crate::signals::{self, HeldSignals};
+use crate::signals::HeldSignals;
 use crate::summary::{Measured, OutputState, OutputSummary, Summary, Times};
 use crate::{covers, exit, kept, report_files, trace_files};
 
 /// Names the descriptor of the control connection to the command.
 const CONTROL_FD_VARIABLE: &str = "TRANSOM_CONTROL_FD";
 
+/// What was seen of an action whose view was traced.
+pub(crate) struct Traced<'a> {
+    pub(crate) action: &'a Action,
+    pub(crate) trace: &'a TraceReport,
+    pub(crate) end: End,
+    /// How many outputs are at their destinations.
+    pub(crate) published: usize,
+    pub(crate) undeclared_writes: &'a [ViewPath],
+    /// How long the command ran.
+    pub(crate) time: Duration,
+}
+
+/// What is done with a trace.
+pub(crate) type Tell<'a> = dyn FnMut(&Traced<'_>) -> anyhow::Result<()> + 'a;
+
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
+    run_and_tell(arguments, None)
+}
+
+/// Traces the view whatever the arguments say, and has the trace told.
+pub(crate) fn run_traced(arguments: &RunArguments, tell: &mut Tell<'_>) -> ExitCode {
+    run_and_tell(arguments, Some(tell))
+}
+
+fn run_and_tell(arguments: &RunArguments, tell: Option<&mut Tell<'_>>) -> ExitCode {
     let mut failure = Summary::default();
-    let end = prepare_and_run(arguments, &mut failure).unwrap_or_else(|error| {
-        let code = error
-            .downcast_ref()
-            .and_then(transom_sandbox::Error::shell_exit_code)
-            .unwrap_or(exit::FAILED);
-        exit::report(&error);
-        failure.exit_code = code;
+    let end = prepare_and_run(arguments, &mut failure, tell).unwrap_or_else(|error| {
+        let end = exit::failed(&error);
+        failure.exit_code = end.code();
         failure.errors = vec![exit::with_causes(&error)];
         if let Err(error) = failure.tell(&arguments.report) {
             exit::report(&error);
         }
-        End::Code(code)
+        end
     });
-    // Nothing stays behind; now end as the command did.
-    if let End::Signal(signal) = end {
-        signals::die_of(signal);
-    }
-    ExitCode::from(end.code())
-}
-
-/// How the program ends.
-#[derive(Debug, Clone, Copy)]
-enum End {
-    Code(u8),
-    Signal(i32),
-}
-
-impl End {
-    /// As a shell has it.
-    fn code(self) -> u8 {
-        match self {
-            Self::Code(code) => code,
-            Self::Signal(signal) => 128u8.saturating_add(signal as u8),
-        }
-    }
+    end.finish()
 }
 
 /// Does it all. `failure` is what is told should that fail.
-fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::Result<End> {
+fn prepare_and_run(
+    arguments: &RunArguments,
+    failure: &mut Summary,
+    tell: Option<&mut Tell<'_>>,
+) -> anyhow::Result<End> {
     let began = Instant::now();
     // Names and relative paths mean nothing without it.
     std::env::current_dir().context(
@@ -124,7 +128,7 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
         asked: arguments.service.engine,
         privilege,
         entries: tree.len(),
-        needs_fuse: needs_fuse(arguments),
+        needs_fuse: needs_fuse(arguments).or(tell.is_some().then_some("the report")),
     })?;
     if choice.engine == Engine::Mounts {
         transom_sandbox::check_mounts(bound)?;
@@ -140,7 +144,7 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
     let on_change = OnChange::from(arguments.service.on_change);
     let options = ViewOptions {
         on_change,
-        trace: arguments.report.wants_trace(),
+        trace: arguments.report.wants_trace() || tell.is_some(),
     };
     let progress = Progress::of_opening(tree.len());
     let view = projection.pin(tree, options)?;
@@ -177,12 +181,13 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
         scratch,
         arguments.outputs.keep_failed,
     )?;
-    if let Some(trace) = view.trace() {
+    let trace = view.trace();
+    if let Some(trace) = &trace {
         let target = action.outputs.first().map_or_else(
             || "action".into(),
             |output| output.path.as_os_str().to_string_lossy().into_owned(),
         );
-        trace_files::write(&trace, &arguments.report, &target)?;
+        trace_files::write(trace, &arguments.report, &target)?;
     }
     for message in &outcome.errors {
         exit::tell(message);
@@ -195,6 +200,18 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
     }
     for path in &outcome.undeclared {
         exit::tell(&format!("undeclared write: {path}"));
+    }
+    if let (Some(trace), Some(tell)) = (&trace, tell) {
+        let outputs = outcome.outputs.iter();
+        let published = outputs.filter(|output| output.state == OutputState::Published);
+        tell(&Traced {
+            action: &action,
+            trace,
+            end: outcome.end,
+            published: published.count(),
+            undeclared_writes: &outcome.undeclared,
+            time: finished.phases.run,
+        })?;
     }
     let summary = Summary {
         exit_code: outcome.end.code(),
@@ -263,7 +280,7 @@ fn is_on_the_host(tree: &Tree, needed: &MountPoint) -> anyhow::Result<bool> {
 }
 
 /// Makes sure that this process may make mounts.
-fn obtain_privilege() -> anyhow::Result<Privilege> {
+pub(crate) fn obtain_privilege() -> anyhow::Result<Privilege> {
     match privilege::detect()? {
         Privilege::None => {
             privilege::enter_user_namespace()?;

@@ -23,3 +23,4 @@ mod surroundings;
 mod terminal;
 mod tracing;
 mod world;
+mod wrapping;

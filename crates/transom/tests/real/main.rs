@@ -27,3 +27,4 @@ mod scale;
 mod seed;
 mod suites;
 mod tarpit;
+mod wrapped;

@@ -16,7 +16,7 @@ use transom_projection::OnChange;
 /// Paths given by flags are on the host, and relative to the current
 /// directory. A relative path without a NAME appears below the working
 /// directory of the action, an absolute one at its own place.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_long_help = EXIT_CODES_AND_EXAMPLES)]
 pub(crate) struct RunArguments {
     #[command(flatten)]
@@ -52,7 +52,7 @@ Examples:
   transom run --manifest action.json --trace used.json --stats";
 
 /// What the view holds.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Inputs")]
 pub(crate) struct InputArguments {
     /// Declare the action in a file (`-`: standard input). See
@@ -81,7 +81,7 @@ pub(crate) struct InputArguments {
 }
 
 /// What the action may write and what becomes of it.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Outputs")]
 pub(crate) struct OutputArguments {
     /// A directory the action makes. It replaces PATH when the command
@@ -114,7 +114,7 @@ pub(crate) struct OutputArguments {
 }
 
 /// The world the command runs in.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Action")]
 pub(crate) struct ActionArguments {
     /// What the action sees as its root. [default: view]
@@ -152,7 +152,7 @@ pub(crate) struct ActionArguments {
 }
 
 /// How the view is served.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Service")]
 pub(crate) struct ServiceArguments {
     /// What makes the view: `fuse` (names are answered by transom, bytes are
@@ -175,7 +175,7 @@ pub(crate) struct ServiceArguments {
 }
 
 /// What is told afterwards.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Reports")]
 pub(crate) struct ReportArguments {
     /// Print requests, opens, sizes and times when the action has ended.
@@ -234,9 +234,10 @@ pub(crate) enum Tmp {
     None,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EngineChoice {
     /// Whichever does what is asked for at the least cost.
+    #[default]
     Auto,
     /// FUSE with passthrough.
     Fuse,
@@ -244,9 +245,10 @@ pub(crate) enum EngineChoice {
     Mounts,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnChangeChoice {
     /// Say so, and fail. With engine `fuse`, opening it fails too.
+    #[default]
     Refuse,
     /// Say so.
     Report,

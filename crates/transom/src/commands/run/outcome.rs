@@ -6,8 +6,7 @@ use transom_projection::{ChangedInput, OnChange, ViewPath};
 use transom_sandbox::outputs::Problem;
 use transom_sandbox::{Action, Error, Exit, Finished, Scratch, outputs};
 
-use super::End;
-use crate::exit;
+use crate::exit::{self, End};
 use crate::summary::{OutputState, OutputSummary};
 
 /// What became of an action.
@@ -34,17 +33,13 @@ pub(super) fn settle(
         .filter(|input| input.is_wrong())
         .map(|input| format!("input {input}"))
         .collect();
-    let mut end = match finished.exit {
-        Exit::Exited(code) => End::Code(code),
-        Exit::Signalled { signal, .. } => End::Signal(signal),
-        Exit::TimedOut => {
-            let timeout = action.timeout.unwrap_or_default();
-            errors.push(format!(
-                "the command was ended because it ran longer than {timeout:?}"
-            ));
-            End::Code(exit::TIMED_OUT)
-        }
-    };
+    let mut end = End::of(finished.exit);
+    if finished.exit == Exit::TimedOut {
+        let timeout = action.timeout.unwrap_or_default();
+        errors.push(format!(
+            "the command was ended because it ran longer than {timeout:?}"
+        ));
+    }
     let mut succeeded = finished.exit.is_success();
     let is_any_wrong = changed.iter().any(ChangedInput::is_wrong);
     if succeeded && on_change == OnChange::Refuse && is_any_wrong {
