@@ -134,7 +134,7 @@ struct Names<'a, V: Volume> {
 }
 
 impl<V: Volume> DirectorySink<V::Item> for Names<'_, V> {
-    fn wants_attributes(&self) -> bool {
+    fn takes_attributes(&self) -> bool {
         false
     }
 
@@ -437,7 +437,7 @@ mod tests {
     struct Listed(Vec<OsString>);
 
     impl<I> DirectorySink<I> for Listed {
-        fn wants_attributes(&self) -> bool {
+        fn takes_attributes(&self) -> bool {
             true
         }
 

@@ -55,20 +55,30 @@ impl Engine {
 pub enum Served {
     /// By the threads of a session.
     Fuse(Box<Session<Projection>>),
-    /// By the kernel alone, from these mounts.
-    Mounts(Template),
+    /// By the kernel alone, from mounts that are made for each command.
+    Mounts,
+    /// By the kernel alone, from mounts that are cloned for each command.
+    Template(Template),
 }
 
 impl Served {
-    /// Begins to serve a view of `projection`.
-    pub fn start(engine: Engine, projection: &Projection, view: &View) -> Result<Self> {
+    /// Begins to serve the views of `projection`.
+    pub fn start(engine: Engine, projection: &Projection) -> Result<Self> {
         Ok(match engine {
             Engine::Fuse => {
                 let session = Session::start(projection.volume(), &Options::default())?;
                 Self::Fuse(Box::new(session))
             }
-            Engine::Mounts => Self::Mounts(compose(view)?),
+            Engine::Mounts => Self::Mounts,
         })
+    }
+
+    /// The same for one view that many commands are going to use.
+    pub fn start_for_many(engine: Engine, projection: &Projection, view: &View) -> Result<Self> {
+        match engine {
+            Engine::Fuse => Self::start(engine, projection),
+            Engine::Mounts => Ok(Self::Template(compose(view)?)),
+        }
     }
 
     /// The view as a detached mount tree of its own.
@@ -78,7 +88,8 @@ impl Served {
                 let subtree = session.subtree(&view.id().to_string());
                 subtree.map_err(Error::Mount)
             }
-            Self::Mounts(template) => Ok(template.clone_tree()?),
+            Self::Mounts => Ok(compose(view)?.into_tree()),
+            Self::Template(template) => Ok(template.clone_tree()?),
         }
     }
 
@@ -87,7 +98,7 @@ impl Served {
     pub fn passthrough(&self) -> bool {
         match self {
             Self::Fuse(session) => session.passthrough(),
-            Self::Mounts(_) => true,
+            Self::Mounts | Self::Template(_) => true,
         }
     }
 
@@ -96,7 +107,7 @@ impl Served {
     pub fn statistics(&self) -> Option<Statistics> {
         match self {
             Self::Fuse(session) => Some(session.statistics()),
-            Self::Mounts(_) => None,
+            Self::Mounts | Self::Template(_) => None,
         }
     }
 
@@ -104,7 +115,7 @@ impl Served {
     pub fn invalidate(&self, invalidations: &[Invalidation]) -> io::Result<()> {
         match self {
             Self::Fuse(session) => session.invalidate(invalidations),
-            Self::Mounts(_) => Ok(()),
+            Self::Mounts | Self::Template(_) => Ok(()),
         }
     }
 }

@@ -66,7 +66,7 @@ impl View {
         };
         let view = projection.pin(tree, options)?;
         Ok(Self(Arc::new(Inner {
-            served: Served::start(engine, &projection, &view)?,
+            served: Served::start_for_many(engine, &projection, &view)?,
             view,
             engine,
             scratch: scratch.or_else(|| beside_first_output(&action)),

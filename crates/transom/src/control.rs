@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use transom_control::{Change, Description, Explanation, Refusal, Service};
 use transom_projection::manifest::Document;
 use transom_projection::{Change as ViewChange, Declaration, Manifest, View, ViewPath, shown};
+use transom_view::Served;
 
-use crate::engine::Served;
 use crate::summary::Requests;
 
 /// Where a name was declared that has been added while the view was used.

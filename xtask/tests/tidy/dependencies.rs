@@ -23,6 +23,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["transom-module", "transom-projection", "transom-sys"],
     ),
     ("transom-control", &[]),
+    (
+        "transom-view",
+        &[
+            "transom-fuse",
+            "transom-module",
+            "transom-projection",
+            "transom-sandbox",
+        ],
+    ),
     ("transom-learn", &["transom-module", "transom-projection"]),
     (
         "transom",
@@ -36,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "transom-projection",
             "transom-sandbox",
             "transom-sys",
+            "transom-view",
         ],
     ),
     (

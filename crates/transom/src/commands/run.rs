@@ -12,7 +12,7 @@ mod outcome;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,12 +21,11 @@ use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use transom_control::{Client, Listener};
 use transom_projection::{
-    Answer, Declaration, HostRoot, Mapping, OnChange, OwnerMap, Projection, ProjectionOptions,
-    TraceReport, Tree, View, ViewOptions, ViewPath, WalkEntry, shown,
+    Declaration, HostRoot, Mapping, OnChange, Projection, ProjectionOptions, TraceReport, View,
+    ViewOptions, ViewPath, WalkEntry, shown,
 };
-use transom_sandbox::layout::{self, MountPoint};
-use transom_sandbox::privilege::{self, Privilege};
 use transom_sandbox::{Action, PassedFile, Sandbox, Scratch, Stdio, Tmp};
+use transom_view::{Engine, Served, obtain_privilege, owners, tree_for};
 
 pub(crate) use arguments::{
     ActionArguments, EngineChoice, InputArguments, OutputArguments, ReportArguments, Root,
@@ -36,7 +35,7 @@ pub(crate) use arguments::{
 use self::outcome::settle;
 use crate::control::{self, ViewService, to_value};
 use crate::declared::Declared;
-use crate::engine::{self, Choice, Engine, Served, Wishes};
+use crate::engine::{self, Choice, Wishes};
 use crate::exit::End;
 use crate::progress::Progress;
 use crate::scratch_base::scratch_base;
@@ -117,12 +116,7 @@ fn prepare_and_run(
     let mut scratch = make_scratch(&scratch_base, arguments, &action)?;
 
     let bound = inputs.iter().filter(|input| is_bound(input)).count();
-    let mut tree = Tree::build(inputs)?;
-    for needed in layout::mount_points(&action) {
-        if !is_on_the_host(&tree, &needed)? {
-            tree.require_directory(&needed.path, &needed.origin)?;
-        }
-    }
+    let mut tree = tree_for(inputs, &action)?;
     tree.cover(covers::of_action(&action));
     let choice = engine::choose(Wishes {
         asked: arguments.service.engine,
@@ -255,41 +249,6 @@ fn is_bound(input: &Declaration) -> bool {
     )
 }
 
-/// Whether a directory that is declared as a whole answers this name: then the
-/// host's directories are what there is, and none can be made.
-fn is_on_the_host(tree: &Tree, needed: &MountPoint) -> anyhow::Result<bool> {
-    let host_path = match tree.explain(&needed.path).answer {
-        Answer::WholeDirectory { .. } => return Ok(true),
-        Answer::InsideWholeDirectory { host_path, .. } => host_path,
-        _ => return Ok(false),
-    };
-    if !host_path.is_dir() {
-        let host_path: PathBuf = host_path.components().collect();
-        let MountPoint {
-            path,
-            purpose,
-            origin,
-        } = needed;
-        bail!(
-            "{origin}: `{path}` is needed for {purpose}, in a directory that is declared as a \
-             whole, and {} is no directory of the host; make it: mkdir -p {0}",
-            shown(&host_path)
-        );
-    }
-    Ok(true)
-}
-
-/// Makes sure that this process may make mounts.
-pub(crate) fn obtain_privilege() -> anyhow::Result<Privilege> {
-    match privilege::detect()? {
-        Privilege::None => {
-            privilege::enter_user_namespace()?;
-            Ok(Privilege::Namespace)
-        }
-        enough => Ok(enough),
-    }
-}
-
 /// Every pinned file takes a descriptor. Failing to get more is no error: the
 /// files beyond the limit are pinned by their stamp. Returns the limit that was
 /// in force, `None` if there was none.
@@ -301,20 +260,6 @@ pub(crate) fn raise_descriptor_limit() -> Option<u64> {
     };
     let _ = setrlimit(Resource::Nofile, raised);
     limit.current
-}
-
-/// In a user namespace only our own user and group can be shown as owners.
-fn owners(privilege: Privilege) -> Option<OwnerMap> {
-    let (uid, gid) = (
-        rustix::process::geteuid().as_raw(),
-        rustix::process::getegid().as_raw(),
-    );
-    (privilege != Privilege::Host).then(|| OwnerMap {
-        uids: vec![uid..=uid],
-        gids: vec![gid..=gid],
-        overflow_uid: uid,
-        overflow_gid: gid,
-    })
 }
 
 /// The first option given that only the engine `fuse` can serve.

@@ -21,8 +21,9 @@ use transom_module::{Container, Lifetime};
 use transom_passthrough::Source;
 use transom_projection::ViewPath;
 use transom_sandbox::{Action, Exit, Network, Sandbox, Stdio, Tmp};
+use transom_view::obtain_privilege;
 
-use crate::commands::run::{obtain_privilege, raise_descriptor_limit};
+use crate::commands::run::raise_descriptor_limit;
 use crate::mounting::items_max;
 use crate::signals::HeldSignals;
 
