@@ -22,10 +22,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "transom-sandbox",
         &["transom-module", "transom-projection", "transom-sys"],
     ),
+    (
+        "transom-bazel",
+        &[
+            "transom-fuse",
+            "transom-module",
+            "transom-projection",
+            "transom-sandbox",
+        ],
+    ),
     ("transom-control", &[]),
     (
         "transom",
         &[
+            "transom-bazel",
             "transom-control",
             "transom-fuse",
             "transom-host",
@@ -39,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "transom-test",
         &[
+            "transom-bazel",
             "transom-fuse",
             "transom-module",
             "transom-projection",

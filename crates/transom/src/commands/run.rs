@@ -263,7 +263,7 @@ fn is_on_the_host(tree: &Tree, needed: &MountPoint) -> anyhow::Result<bool> {
 }
 
 /// Makes sure that this process may make mounts.
-fn obtain_privilege() -> anyhow::Result<Privilege> {
+pub(crate) fn obtain_privilege() -> anyhow::Result<Privilege> {
     match privilege::detect()? {
         Privilege::None => {
             privilege::enter_user_namespace()?;
