@@ -16,6 +16,9 @@ _transom() {
             ",$1")
                 cmd="transom"
                 ;;
+            transom,bazel-sandbox)
+                cmd="transom__subcmd__bazel__subcmd__sandbox"
+                ;;
             transom,completions)
                 cmd="transom__subcmd__completions"
                 ;;
@@ -49,6 +52,27 @@ _transom() {
             transom,wrap)
                 cmd="transom__subcmd__wrap"
                 ;;
+            transom__subcmd__bazel__subcmd__sandbox,enter)
+                cmd="transom__subcmd__bazel__subcmd__sandbox__subcmd__enter"
+                ;;
+            transom__subcmd__bazel__subcmd__sandbox,help)
+                cmd="transom__subcmd__bazel__subcmd__sandbox__subcmd__help"
+                ;;
+            transom__subcmd__bazel__subcmd__sandbox,serve)
+                cmd="transom__subcmd__bazel__subcmd__sandbox__subcmd__serve"
+                ;;
+            transom__subcmd__bazel__subcmd__sandbox__subcmd__help,enter)
+                cmd="transom__subcmd__bazel__subcmd__sandbox__subcmd__help__subcmd__enter"
+                ;;
+            transom__subcmd__bazel__subcmd__sandbox__subcmd__help,help)
+                cmd="transom__subcmd__bazel__subcmd__sandbox__subcmd__help__subcmd__help"
+                ;;
+            transom__subcmd__bazel__subcmd__sandbox__subcmd__help,serve)
+                cmd="transom__subcmd__bazel__subcmd__sandbox__subcmd__help__subcmd__serve"
+                ;;
+            transom__subcmd__help,bazel-sandbox)
+                cmd="transom__subcmd__help__subcmd__bazel__subcmd__sandbox"
+                ;;
             transom__subcmd__help,completions)
                 cmd="transom__subcmd__help__subcmd__completions"
                 ;;
@@ -81,6 +105,12 @@ _transom() {
                 ;;
             transom__subcmd__help,wrap)
                 cmd="transom__subcmd__help__subcmd__wrap"
+                ;;
+            transom__subcmd__help__subcmd__bazel__subcmd__sandbox,enter)
+                cmd="transom__subcmd__help__subcmd__bazel__subcmd__sandbox__subcmd__enter"
+                ;;
+            transom__subcmd__help__subcmd__bazel__subcmd__sandbox,serve)
+                cmd="transom__subcmd__help__subcmd__bazel__subcmd__sandbox__subcmd__serve"
                 ;;
             transom__subcmd__help__subcmd__modules,disable)
                 cmd="transom__subcmd__help__subcmd__modules__subcmd__disable"
@@ -215,12 +245,117 @@ _transom() {
 
     case "${cmd}" in
         transom)
-            opts="-h -V --help --version run view explain wrap mount modules sync label install-helper completions help"
+            opts="-h -V --help --version run view explain wrap mount modules sync label install-helper bazel-sandbox completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__bazel__subcmd__sandbox)
+            opts="-h --help serve enter help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__bazel__subcmd__sandbox__subcmd__enter)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__bazel__subcmd__sandbox__subcmd__help)
+            opts="serve enter help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__bazel__subcmd__sandbox__subcmd__help__subcmd__enter)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__bazel__subcmd__sandbox__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__bazel__subcmd__sandbox__subcmd__help__subcmd__serve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__bazel__subcmd__sandbox__subcmd__serve)
+            opts="-h --workspace --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -257,8 +392,50 @@ _transom() {
             return 0
             ;;
         transom__subcmd__help)
-            opts="run view explain wrap mount modules sync label install-helper completions help"
+            opts="run view explain wrap mount modules sync label install-helper bazel-sandbox completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__help__subcmd__bazel__subcmd__sandbox)
+            opts="serve enter"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__help__subcmd__bazel__subcmd__sandbox__subcmd__enter)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        transom__subcmd__help__subcmd__bazel__subcmd__sandbox__subcmd__serve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -159,6 +159,13 @@ impl Pinner {
         }
     }
 
+    /// Pins one file that is in no tree.
+    pub(crate) fn pin_file(&self, path: Arc<Path>) -> Result<Arc<Version>, PinProblem> {
+        let file = open_source(&self.shared, &path, Expected::File)?;
+        let location = Location::Host(self.shared.host.clone());
+        Ok(self.version(file, path, location, None))
+    }
+
     pub(crate) fn version(
         &self,
         file: HeldFile,
@@ -238,31 +245,49 @@ pub(crate) fn open_source(
 
 impl fmt::Display for PinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = shown(&self.source);
         write!(f, "{}: `{}`: ", self.origin, self.name)?;
-        match &self.problem {
-            PinProblem::Missing => write!(f, "the host has no `{source}`"),
-            PinProblem::NotAFile(ItemKind::Directory) => write!(
+        self.problem.describe(&self.source, f)
+    }
+}
+
+impl PinProblem {
+    /// The problem as a sentence about the host path it was met at.
+    #[must_use]
+    pub fn at(&self, source: &Path) -> String {
+        struct At<'a>(&'a PinProblem, &'a Path);
+        impl fmt::Display for At<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.describe(self.1, f)
+            }
+        }
+        At(self, source).to_string()
+    }
+
+    fn describe(&self, source: &Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = shown(source);
+        match self {
+            Self::Missing => write!(f, "the host has no `{source}`"),
+            Self::NotAFile(ItemKind::Directory) => write!(
                 f,
                 "`{source}` is a directory, but a file was declared; map it as a directory, or \
                  name a file in it"
             ),
-            PinProblem::NotAFile(kind) => write!(
+            Self::NotAFile(kind) => write!(
                 f,
                 "`{source}` is {}; only regular files and directories can be mapped",
                 described(*kind)
             ),
-            PinProblem::NotADirectory(kind) => write!(
+            Self::NotADirectory(kind) => write!(
                 f,
                 "`{source}` is {}, but a directory was declared",
                 described(*kind)
             ),
-            PinProblem::Unreadable => write!(
+            Self::Unreadable => write!(
                 f,
                 "`{source}` cannot be read by this user; check the permissions of the file and \
                  of the directories above it"
             ),
-            PinProblem::Host(error) => write!(f, "cannot open `{source}`: {error}"),
+            Self::Host(error) => write!(f, "cannot open `{source}`: {error}"),
         }
     }
 }

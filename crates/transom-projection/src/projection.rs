@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
 
@@ -7,9 +8,10 @@ use rustix::process::{Resource, getrlimit};
 use transom_module::{Invalidation, ItemId, Name, Timestamp, VolumeDefinition};
 
 use crate::host::HostRoot;
+use crate::pin::Pinner;
 use crate::shared::{OwnerMap, Shared};
 use crate::sync::{read, write};
-use crate::{Errors, PinError, Tree, View, ViewId, ViewOptions};
+use crate::{Errors, PinError, PinProblem, Tree, Version, View, ViewId, ViewOptions};
 
 /// Descriptors left alone however small the process's limit is: for the
 /// transport, open files, outputs and whatever else the program opens.
@@ -81,6 +83,17 @@ impl Projection {
         let view = Arc::new(View::pin(id, self.shared.clone(), tree, options)?);
         write(&self.views.by_id).insert(id, view.clone());
         Ok(view)
+    }
+
+    /// Pins the regular file at the absolute host path `path` for somebody who
+    /// has a tree of his own. It shares its version with every view that agrees
+    /// on it.
+    pub fn pin_file(
+        &self,
+        path: impl Into<Arc<Path>>,
+        options: ViewOptions,
+    ) -> Result<Arc<Version>, PinProblem> {
+        Pinner::new(self.shared.clone(), options).pin_file(path.into())
     }
 
     /// The view of that number.

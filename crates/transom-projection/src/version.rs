@@ -205,6 +205,13 @@ impl Version {
         &self.host_path
     }
 
+    /// Whether a descriptor is kept for it: else it is pinned by its stamp
+    /// alone, and cannot be served once its name leads elsewhere.
+    #[must_use]
+    pub fn is_held_open(&self) -> bool {
+        matches!(self.pin, Pin::Descriptor(_))
+    }
+
     /// The override of its executable bits.
     #[must_use]
     pub fn executable(&self) -> Option<bool> {
@@ -366,7 +373,7 @@ impl fmt::Debug for Version {
         f.debug_struct("Version")
             .field("id", &self.id)
             .field("host_path", &self.host_path)
-            .field("is_held_open", &matches!(self.pin, Pin::Descriptor(_)))
+            .field("is_held_open", &self.is_held_open())
             .finish_non_exhaustive()
     }
 }

@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use transom_projection::{Origin, ViewPath};
 use transom_sandbox::{
-    Action, Base, Exit, Network, Output, OutputKind, Sandbox, Scratch, Skeleton, Stdio, Tmp,
-    Writable, layout, outputs, privilege,
+    Action, Base, Exceptions, Exit, Network, Output, OutputKind, Sandbox, Scratch, Skeleton, Stdio,
+    Tmp, Writable, layout, outputs, privilege,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -135,6 +135,7 @@ impl Options {
             Some("--at") => {
                 self.action.base = Base::HostReadOnly {
                     mount_at: value.into(),
+                    exceptions: Exceptions::default(),
                 };
             }
             Some("--tmp") if value == "scratch" => self.action.tmp = Tmp::Scratch,

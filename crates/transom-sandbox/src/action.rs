@@ -89,7 +89,30 @@ pub enum Base {
     HostReadOnly {
         /// The host directory, absolute, that the view hides. It must exist.
         mount_at: PathBuf,
+        /// What the action may do besides to the host's files.
+        exceptions: Exceptions,
     },
+}
+
+/// What an action that sees the host may write there, and what it must not see.
+/// What is not on the host is passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exceptions {
+    /// Host directories and files that can be written.
+    pub writable: Vec<HostMount>,
+    /// Absolute host paths that the action finds empty; who is not root may not
+    /// even look.
+    pub hidden: Vec<PathBuf>,
+}
+
+/// A host directory or file that an action sees as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostMount {
+    /// Where it is on the host, absolute.
+    pub source: PathBuf,
+    /// Where the action sees it: an absolute path that leads to something of
+    /// the same kind, which may lie in the view.
+    pub mount_at: PathBuf,
 }
 
 /// What an action can reach over the network.

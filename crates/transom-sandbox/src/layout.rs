@@ -51,7 +51,7 @@ pub fn mount_points(action: &Action) -> Vec<MountPoint> {
             }
             Some(action.working_directory.as_path())
         }
-        Base::HostReadOnly { mount_at } => action.working_directory.strip_prefix(mount_at).ok(),
+        Base::HostReadOnly { mount_at, .. } => action.working_directory.strip_prefix(mount_at).ok(),
     };
     let inside = inside.and_then(|path| ViewPath::parse_inside(path.as_os_str().as_bytes()).ok());
     add(
@@ -150,7 +150,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::{Output, Writable};
+    use crate::{Exceptions, Output, Writable};
 
     fn path(text: &str) -> ViewPath {
         ViewPath::parse_inside(text.as_bytes()).unwrap()
@@ -238,6 +238,7 @@ mod tests {
         let mut action = Action::new(vec!["true".into()]);
         action.base = Base::HostReadOnly {
             mount_at: PathBuf::from("/srv/work"),
+            exceptions: Exceptions::default(),
         };
         action.working_directory = PathBuf::from("/srv/work/src");
         action.outputs = vec![output("out/a", OutputKind::File)];

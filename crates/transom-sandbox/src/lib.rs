@@ -26,6 +26,7 @@ mod compose;
 mod device_files;
 mod error;
 mod graft;
+mod host_base;
 pub mod layout;
 mod mixed;
 pub mod outputs;
@@ -38,7 +39,10 @@ mod skeleton;
 mod stdio;
 mod walk;
 
-pub use action::{Action, Base, Network, Output, OutputKind, TERMINATION_GRACE, Tmp, Writable};
+pub use action::{
+    Action, Base, Exceptions, HostMount, Network, Output, OutputKind, TERMINATION_GRACE, Tmp,
+    Writable,
+};
 pub use compose::{check_mounts, compose, host_tree, writable_host_tree};
 pub use error::{Error, Result};
 pub use graft::COPIED_FILE_BYTES_MAX;

@@ -1,7 +1,7 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -11,13 +11,13 @@ use transom_sys::launch::{self, Plan, PlannedFile};
 use transom_sys::look_ahead;
 use transom_sys::mount::{self, Change, Reach};
 
-use crate::compose::host_tree;
 use crate::error::{Error, Result, host, mounting};
 use crate::layout::MountPoint;
 use crate::private_directories::PrivateDirectories;
 use crate::running::Running;
 use crate::{
-    Action, Base, Network, Scratch, Stdio, Tmp, device_files, layout, mixed, privilege, walk,
+    Action, Base, Network, Scratch, Stdio, Tmp, device_files, host_base, layout, mixed, privilege,
+    walk,
 };
 
 /// Where the action searches its program if its environment has no `PATH`.
@@ -44,9 +44,12 @@ impl Sandbox {
         let view = mixed::mount_scratch(view, action, scratch.as_deref_mut())?;
         let root = match &action.base {
             Base::View => view,
-            Base::HostReadOnly { mount_at } => {
+            Base::HostReadOnly {
+                mount_at,
+                exceptions,
+            } => {
                 check_not_hidden(mount_at, action)?;
-                put_into_host(&view, mount_at)?
+                host_base::around(&view, mount_at, exceptions)?
             }
         };
         mount_private_directories(&root, action, scratch.as_deref())?;
@@ -59,6 +62,19 @@ impl Sandbox {
             root,
             proc_directory,
         })
+    }
+
+    /// Says what is to run, and where in what was put together: for whoever
+    /// knows that only now.
+    pub fn set_command(
+        &mut self,
+        command: Vec<OsString>,
+        environment: Vec<(OsString, OsString)>,
+        working_directory: PathBuf,
+    ) {
+        self.action.command = command;
+        self.action.environment = environment;
+        self.action.working_directory = working_directory;
     }
 
     /// Starts the action.
@@ -100,18 +116,6 @@ impl Sandbox {
         let child = launch::spawn(plan).map_err(|source| Error::Namespaces { source })?;
         Ok(Running::new(child, action))
     }
-}
-
-/// The host's root, cloned and read-only, with `view` at `mount_at`.
-fn put_into_host(view: &OwnedFd, mount_at: &Path) -> Result<OwnedFd> {
-    let root = host_tree()?;
-    open_in_root(&root, mount_at.as_os_str())
-        .and_then(|directory| mount::attach(view, directory, c""))
-        .map_err(|source| Error::NoViewMountPoint {
-            path: mount_at.to_owned(),
-            source,
-        })?;
-    Ok(root)
 }
 
 /// What is private to the action is mounted last, and would hide the view.
@@ -173,7 +177,7 @@ fn temporary_directory(scratch: Option<&Scratch>) -> Result<OwnedFd> {
 }
 
 fn open_mount_point(root: &OwnedFd, name: &str, purpose: &'static str) -> Result<OwnedFd> {
-    open_in_root(root, OsStr::new(name)).map_err(|error| match error {
+    open_in_root(root, OsStr::new(name), OFlags::DIRECTORY).map_err(|error| match error {
         Errno::NOENT | Errno::NOTDIR => Error::NoMountPoint(MountPoint {
             path: ViewPath::parse(name.as_bytes()).unwrap_or_default(),
             purpose,
@@ -183,10 +187,14 @@ fn open_mount_point(root: &OwnedFd, name: &str, purpose: &'static str) -> Result
     })
 }
 
-/// Opens a directory as a process would whose root is `root`.
-fn open_in_root(root: &OwnedFd, path: &OsStr) -> rustix::io::Result<OwnedFd> {
+/// Opens, to mount on it, what `path` is for a process whose root is `root`.
+pub(crate) fn open_in_root(
+    root: &OwnedFd,
+    path: &OsStr,
+    kind: OFlags,
+) -> rustix::io::Result<OwnedFd> {
     let limits = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    walk::resolve(root, path, OFlags::PATH | OFlags::DIRECTORY, limits)
+    walk::resolve(root, path, OFlags::PATH | kind, limits)
 }
 
 /// Whether we have a terminal, and the kernel lets its other users type on it.

@@ -14,9 +14,12 @@
 //! * [`model`]: a naive view to compare the real one with; [`files`]: a naive
 //!   tree of files that can be changed.
 //!
+//! * [`bazel`]: what Bazel does with a sandbox backend.
+//!
 //! What a fixture takes from the machine (a mount, a loop device, a trace
 //! instance), its `Drop` gives back.
 
+pub mod bazel;
 pub mod files;
 mod host_state;
 mod kernel_filesystem;

@@ -1,6 +1,7 @@
 //! The command line. One file per subcommand; the doc comments are the help
 //! text and the manual.
 
+pub(crate) mod bazel_sandbox;
 mod completions;
 mod explain;
 mod install_helper;
@@ -59,6 +60,7 @@ pub(crate) enum Command {
     Sync(sync::SyncArguments),
     Label(label::LabelArguments),
     InstallHelper(install_helper::InstallHelperArguments),
+    BazelSandbox(bazel_sandbox::BazelSandboxArguments),
     Completions(completions::CompletionsArguments),
 }
 
@@ -74,6 +76,7 @@ impl Command {
             Self::Sync(arguments) => sync::sync(&arguments),
             Self::Label(arguments) => label::label(&arguments),
             Self::InstallHelper(arguments) => install_helper::install_helper(&arguments),
+            Self::BazelSandbox(arguments) => bazel_sandbox::bazel_sandbox(arguments),
             Self::Completions(arguments) => completions::completions(&arguments),
         }
     }

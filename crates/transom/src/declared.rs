@@ -14,7 +14,7 @@ use transom_projection::manifest::{
     self, ActionSection, Document, Environment, Inherit, NamedPath, RootBase, Separator, TmpKind,
 };
 use transom_projection::{Declaration, Manifest, Mapping, Origin, ViewPath, shown};
-use transom_sandbox::{Action, Base, Network, Output, OutputKind, Tmp, Writable};
+use transom_sandbox::{Action, Base, Exceptions, Network, Output, OutputKind, Tmp, Writable};
 
 use crate::commands::run::{
     ActionArguments, InputArguments, OutputArguments, Root, RunArguments, TmpChoice,
@@ -68,7 +68,7 @@ impl Declared {
         action.environment = environment(section.environment, &arguments.action)?;
         action.working_directory = match &base {
             Base::View => working_directory.to_absolute().into(),
-            Base::HostReadOnly { mount_at } => mount_at.join(working_directory.as_os_str()),
+            Base::HostReadOnly { mount_at, .. } => mount_at.join(working_directory.as_os_str()),
         };
         action.base = base;
         if arguments.action.network || section.network == Some(true) {
@@ -344,7 +344,10 @@ fn base(flags: &ActionArguments, section: &ActionSection) -> anyhow::Result<Base
                 Some(directory) => std::path::absolute(directory)?,
                 None => std::env::current_dir()?,
             };
-            Ok(Base::HostReadOnly { mount_at })
+            Ok(Base::HostReadOnly {
+                mount_at,
+                exceptions: Exceptions::default(),
+            })
         }
     }
 }

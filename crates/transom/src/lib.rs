@@ -62,7 +62,9 @@ pub fn main() -> ExitCode {
         start_logging();
         return mount_helper::run(&program);
     }
-    let arguments = match commands::Arguments::try_parse() {
+    let from_bazel = commands::bazel_sandbox::arguments_from_bazel(std::env::args_os());
+    let arguments = from_bazel.unwrap_or_else(|| std::env::args_os().collect());
+    let arguments = match commands::Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(usage) => return exit::usage(&usage),
     };

@@ -22,6 +22,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "transom-sandbox",
         &["transom-module", "transom-projection", "transom-sys"],
     ),
+    (
+        "transom-bazel",
+        &[
+            "transom-fuse",
+            "transom-module",
+            "transom-projection",
+            "transom-sandbox",
+        ],
+    ),
     ("transom-control", &[]),
     (
         "transom-view",
@@ -36,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "transom",
         &[
+            "transom-bazel",
             "transom-control",
             "transom-fuse",
             "transom-host",
@@ -51,6 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "transom-test",
         &[
+            "transom-bazel",
             "transom-fuse",
             "transom-module",
             "transom-projection",

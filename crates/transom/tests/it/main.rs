@@ -3,6 +3,7 @@
 
 mod action;
 mod bad_input;
+mod bazel;
 mod differences;
 mod engines;
 mod explaining;

@@ -1,6 +1,6 @@
 //! Where transom runs: over which engine, as whom, in which directory.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -189,6 +189,13 @@ impl World {
             return with_fuse_for_everybody(&command, self.path());
         }
         command
+    }
+
+    /// What a command of the user begins with, before the program.
+    pub(crate) fn starter(&self) -> Vec<OsString> {
+        let nothing = self.command("env");
+        let words = std::iter::once(nothing.get_program()).chain(nothing.get_args());
+        words.map(OsStr::to_owned).collect()
     }
 
     /// Any program, run by the user in the directory.

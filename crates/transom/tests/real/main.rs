@@ -16,6 +16,7 @@ mod action;
 #[path = "../it/world.rs"]
 mod world;
 
+mod bazel;
 mod c_project;
 mod compile;
 mod executables;
