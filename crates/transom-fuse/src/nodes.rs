@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use transom_module::{Entry, ItemId, ItemKind, Lifetime, Volume, VolumeDefinition};
@@ -78,6 +79,8 @@ struct Counted<V: Volume> {
 pub(crate) struct NodeTable<V: Volume> {
     definition: Arc<VolumeDefinition<V>>,
     shards: [Shard<V>; SHARDS],
+    /// Nodes of each shard that were told as the next ones.
+    passed: AtomicUsize,
 }
 
 impl<V: Volume> NodeTable<V> {
@@ -85,6 +88,7 @@ impl<V: Volume> NodeTable<V> {
         Self {
             definition,
             shards: std::array::from_fn(|_| Mutex::default()),
+            passed: AtomicUsize::new(0),
         }
     }
 
@@ -150,15 +154,23 @@ impl<V: Volume> NodeTable<V> {
         };
     }
 
-    /// Some nodes, at most `count`, in no order; not the root.
-    pub(crate) fn some(&self, count: usize) -> Vec<u64> {
-        let each = count / SHARDS;
+    /// About `count` nodes, others than the last time, in no order; not the
+    /// root.
+    pub(crate) fn next(&self, count: usize) -> Vec<u64> {
+        let each = count.div_ceil(SHARDS);
+        let passed = self.passed.fetch_add(each, Ordering::Relaxed);
         let root = ItemId::ROOT.raw();
         (0..SHARDS)
             .flat_map(|shard| {
                 let shard = self.shard(shard as u64);
-                let some = shard.keys().copied().filter(|id| *id != root).take(each);
-                some.collect::<Vec<_>>()
+                let passed = passed % shard.len().max(1);
+                let next = shard
+                    .keys()
+                    .cycle()
+                    .skip(passed)
+                    .take(each.min(shard.len()));
+                let next = next.copied().filter(|id| *id != root);
+                next.collect::<Vec<_>>()
             })
             .collect()
     }

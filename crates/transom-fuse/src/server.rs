@@ -38,8 +38,11 @@ use crate::reply::{Answer, absent_out, attr_out, entry_out, statfs_out, statx_ou
 use crate::request::{Operation, Request};
 use crate::{Options, Passthrough};
 
-/// Items that the kernel is asked to give back at once.
-const PRUNED_AT_ONCE: usize = 1024;
+/// Items that the kernel is asked to give back besides those that are too many:
+/// many are in use.
+const PRUNED_BESIDES: usize = 1024;
+/// The most that it is asked for at once.
+const PRUNED_MAX: usize = 16384;
 
 type Result = std::result::Result<Answer, Error>;
 
@@ -183,11 +186,14 @@ impl<V: Volume> Server<V> {
 
     /// Asks the kernel to give items back if it has more than it should.
     pub(crate) fn shed_items(&self) {
-        if self.nodes.len() > self.items_max
+        let too_many = self.nodes.len().saturating_sub(self.items_max);
+        if too_many > 0
             && let Some(notifier) = &self.notifier
-            && let Err(error) = notifier.prune(&self.nodes.some(PRUNED_AT_ONCE))
         {
-            tracing::debug!(%error, "the kernel does not give items back");
+            let count = (too_many + PRUNED_BESIDES).min(PRUNED_MAX);
+            if let Err(error) = notifier.prune(&self.nodes.next(count)) {
+                tracing::debug!(%error, "the kernel does not give items back");
+            }
         }
     }
 
