@@ -22,10 +22,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "transom-sandbox",
         &["transom-module", "transom-projection", "transom-sys"],
     ),
+    (
+        "transom-bazel",
+        &[
+            "transom-module",
+            "transom-passthrough",
+            "transom-projection",
+        ],
+    ),
     ("transom-control", &[]),
     (
         "transom",
         &[
+            "transom-bazel",
             "transom-control",
             "transom-fuse",
             "transom-host",

@@ -141,6 +141,7 @@ fn prepare_and_run(arguments: &RunArguments, failure: &mut Summary) -> anyhow::R
     let options = ViewOptions {
         on_change,
         trace: arguments.report.wants_trace(),
+        ..ViewOptions::default()
     };
     let progress = Progress::of_opening(tree.len());
     let view = projection.pin(tree, options)?;
