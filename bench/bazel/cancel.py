@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Cancels builds of a real Bazel in every way, and sees that nothing stays.
+
+  bench/bazel/cancel.py --transom target/release/transom-sandboxfs \\
+      --directory /var/tmp/bazel-bench
+
+After each, no mount may be left and no process of it, and the next build has to
+work. Needs what run.py needs.
+"""
+
+import argparse
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import run
+
+# How long anything may take to be gone.
+PATIENCE_SECONDS = 60
+
+
+def pids(name, directory):
+    """Processes whose name begins like that, and whose arguments name the directory."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        program = os.path.basename(arguments[0].decode(errors="replace"))
+        if program.startswith(name) and any(str(directory).encode() in a for a in arguments[1:]):
+            found.append(int(process.name))
+    return found
+
+
+def mounts(directory):
+    return [line for line in open("/proc/self/mountinfo") if str(directory) in line]
+
+
+def until(what, holds):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"not within {PATIENCE_SECONDS} s: {what}")
+        time.sleep(0.05)
+
+
+def kill_all(name, directory):
+    for pid in pids(name, directory):
+        os.kill(pid, signal.SIGKILL)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--transom", required=True, type=pathlib.Path)
+    parser.add_argument("--bazel", default="bazel")
+    parser.add_argument("--directory", required=True, type=pathlib.Path)
+    arguments = parser.parse_args()
+    directory = arguments.directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    workspace, _, _ = run.make_workspace(directory, run.fetch(directory), ["static"])
+    bazel = run.Bazel(arguments.bazel, directory, workspace)
+    arm = run.Arm("transom-sandboxfs", [
+        "--experimental_use_sandboxfs",
+        f"--experimental_sandboxfs_path={arguments.transom.resolve()}"])
+    ours = arguments.transom.name
+    ways = [
+        ("Ctrl-C", lambda client: client.send_signal(signal.SIGINT)),
+        ("kill -9 of the file system", lambda _: kill_all(ours, directory / "output")),
+        ("kill -9 of the Bazel server", lambda client: (
+            kill_all("bazel(", directory), client.kill())),
+    ]
+    for name, end in ways:
+        bazel.command("clean")
+        client = subprocess.Popen(
+            [*bazel.base, "build", "--nosandbox_debug", "--spawn_strategy=linux-sandbox",
+             *arm.flags, "//:libgit2"],
+            cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until("the build is under way", lambda: pids("linux-sandbox", directory))
+        end(client)
+        until(f"the client ends after {name}", lambda: client.poll() is not None)
+        until(f"no mount is left after {name}", lambda: not mounts(directory))
+        until(f"no process is left after {name}",
+              lambda: not pids(ours, directory) and not pids("linux-sandbox", directory))
+        probes = run.probe(bazel, arm, workspace)
+        if set(probes.values()) != {"good"}:
+            raise SystemExit(f"the build after {name} differs: {probes}")
+        print(f"{name}: nothing is left, and the next build works")
+    bazel.command("shutdown")
+
+
+if __name__ == "__main__":
+    main()
