@@ -146,7 +146,8 @@ impl WholeDirectory {
             return Ok(None);
         };
         let here = real_path(self.host.descriptor()?)?;
-        let holds_us = kind == ItemKind::Directory && here.starts_with(real_path(&file.descriptor)?);
+        let holds_us =
+            kind == ItemKind::Directory && here.starts_with(real_path(&file.descriptor)?);
         Ok((!holds_us).then_some((file, kind)))
     }
 

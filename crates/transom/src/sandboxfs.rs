@@ -157,7 +157,9 @@ fn serve(arguments: &Arguments) -> anyhow::Result<()> {
         session: Arc::new(session),
     };
     let session = requests.session.clone();
-    let workers = arguments.reconfig_threads.map_or_else(thread::available_parallelism, Ok)?;
+    let workers = arguments
+        .reconfig_threads
+        .map_or_else(thread::available_parallelism, Ok)?;
     spawn("requests", end.clone(), move || {
         match sandboxfs::serve(input, output, &requests, workers) {
             Ok(Ended::Closed) => End::Closed,

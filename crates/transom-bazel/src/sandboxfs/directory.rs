@@ -52,7 +52,7 @@ impl Directory {
         parent: Option<&Arc<Self>>,
         entry: Entry<transom_projection::Item>,
     ) -> Result<Self> {
-        let name = path.file_name().map(|name| name.as_encoded_bytes());
+        let name = path.file_name().map(OsStr::as_encoded_bytes);
         let kind = match (sandbox.writable.get(&path), parent, name) {
             (Some(mapped), ..) => Kind::Mapped(host.adopt(mapped.clone())?.item),
             (None, Some(parent), Some(name)) if parent.is_writable() => Kind::Below {

@@ -24,7 +24,10 @@ pub(crate) fn of_host(id: ItemId) -> Result<ItemId> {
         id if id.raw() & PROJECTED == 0 => Ok(id),
         id => Err(Error::new(
             Errno::from_raw(rustix::io::Errno::OVERFLOW.raw_os_error()),
-            format!("a host file has the number {}, which is too large", id.raw()),
+            format!(
+                "a host file has the number {}, which is too large",
+                id.raw()
+            ),
         )),
     }
 }

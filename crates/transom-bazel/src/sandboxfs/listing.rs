@@ -60,7 +60,9 @@ impl Listing {
             let mut found = Collected(|name: &OsStr, id, kind| {
                 beside.push((name.to_owned(), id, kind));
             });
-            shared.host.enumerate(context, counterpart, start, &mut found)?;
+            shared
+                .host
+                .enumerate(context, counterpart, start, &mut found)?;
             let hidden: HashSet<_> = listing.0.iter().map(|(name, ..)| name.clone()).collect();
             for (name, id, kind) in beside {
                 if !hidden.contains(&name) {

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
-use transom_projection::{Declaration, Errors, Origin, Tree, TreeError, ViewPath, shown};
 use transom_projection::Mapping as Declared;
+use transom_projection::{Declaration, Errors, Origin, Tree, TreeError, ViewPath, shown};
 
 use super::protocol::Mapping;
 
@@ -33,7 +33,10 @@ pub enum MappingError {
         error: io::Error,
     },
     /// Neither file nor directory.
-    #[error("cannot map `{}` as `/{path}`: it is neither a file nor a directory", shown(source_path))]
+    #[error(
+        "cannot map `{}` as `/{path}`: it is neither a file nor a directory",
+        shown(source_path)
+    )]
     Special {
         /// Where in the sandbox.
         path: ViewPath,
@@ -262,8 +265,14 @@ mod tests {
         assert_eq!(contents.tree.len(), 8);
         assert_eq!(contents.writable.len(), 2);
         let files = &contents.files[&ViewPath::parse(b"c").unwrap()];
-        assert!(matches!(files["written".as_ref() as &std::ffi::OsStr], OwnFile::Writable(_)));
-        assert!(matches!(files["empty".as_ref() as &std::ffi::OsStr], OwnFile::Empty));
+        assert!(matches!(
+            files["written".as_ref() as &std::ffi::OsStr],
+            OwnFile::Writable(_)
+        ));
+        assert!(matches!(
+            files["empty".as_ref() as &std::ffi::OsStr],
+            OwnFile::Empty
+        ));
     }
 
     #[test]
@@ -280,7 +289,10 @@ mod tests {
         for bad in [
             [whole.clone(), other],
             [whole.clone(), mapping("/d/sub", &at("dir/sub"), true)],
-            [file.clone(), mapping("/d/sub/file/x", &at("dir/sub/file"), false)],
+            [
+                file.clone(),
+                mapping("/d/sub/file/x", &at("dir/sub/file"), false),
+            ],
             [
                 mapping("/w", &at("dir"), true),
                 mapping("/w", &at("dir/sub"), true),
@@ -298,7 +310,10 @@ mod tests {
         for (mapping, expected) in [
             (mapping("/x", &missing, false), "missing` as `/x`"),
             (mapping("/x", &missing, true), "No such file"),
-            (mapping("/x", Path::new("/dev/zero"), false), "neither a file"),
+            (
+                mapping("/x", Path::new("/dev/zero"), false),
+                "neither a file",
+            ),
             (mapping("/", host.path(), false), "root of a sandbox"),
         ] {
             let error = contents(&[mapping]).unwrap_err();

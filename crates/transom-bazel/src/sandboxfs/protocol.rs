@@ -311,7 +311,10 @@ mod tests {
                     mapping("/__main__/b.c", "/execroot/__main__/b.c", false),
                 ],
             ),
-            create("1", &[mapping("/__main__/d", "/execroot/__main__/d", false)]),
+            create(
+                "1",
+                &[mapping("/__main__/d", "/execroot/__main__/d", false)],
+            ),
             Ok(Request::Destroy { id: "0".into() }),
         ];
         assert_eq!(requests, expected);
@@ -343,7 +346,11 @@ mod tests {
             (mappings(r#"{"p":"x","u":"/h"}"#), Some("7"), "not absolute"),
             (mappings(r#"{"p":"/x","u":"h"}"#), Some("7"), "not absolute"),
             (mappings(r#"{"p":"/a/../x","u":"/h"}"#), Some("7"), ".."),
-            (mappings(r#"{"p":"/x","x":9,"u":"/h"}"#), Some("7"), "prefix 9"),
+            (
+                mappings(r#"{"p":"/x","x":9,"u":"/h"}"#),
+                Some("7"),
+                "prefix 9",
+            ),
             (mappings(r#"{"p":"/x"}"#), Some("7"), "underlying_path"),
             (mappings(r#"{"p":"/x","u":"/h","w":1}"#), Some("7"), "bool"),
             (r#"{"D":5}"#.into(), None, "not a request"),

@@ -13,9 +13,7 @@ use transom_module::{
     Context, Invalidation, ItemId, Lookup, Name, Timestamp, Volume, VolumeDefinition,
 };
 use transom_passthrough::Passthrough;
-use transom_projection::{
-    Errors, FoundLinks, PinError, Projection, View, ViewOptions, ViewPath,
-};
+use transom_projection::{Errors, FoundLinks, PinError, Projection, View, ViewOptions, ViewPath};
 
 use super::mappings::{Contents, Files, MappingError};
 use super::protocol::Mapping;

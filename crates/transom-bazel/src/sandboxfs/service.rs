@@ -82,11 +82,7 @@ pub fn serve(
     })
 }
 
-fn work(
-    requests: &Mutex<Receiver<Request>>,
-    output: &Mutex<impl Write>,
-    handler: &impl Handle,
-) {
+fn work(requests: &Mutex<Receiver<Request>>, output: &Mutex<impl Write>, handler: &impl Handle) {
     loop {
         let next = {
             let requests = requests.lock().unwrap_or_else(PoisonError::into_inner);

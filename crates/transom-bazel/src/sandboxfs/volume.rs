@@ -57,7 +57,12 @@ impl Volume for Sandboxes {
         Ok(Entry::lasting(Item(Inner::Root), self.root_attributes()))
     }
 
-    fn lookup(&self, context: &Context<'_>, directory: &Item, name: &OsStr) -> Result<Lookup<Item>> {
+    fn lookup(
+        &self,
+        context: &Context<'_>,
+        directory: &Item,
+        name: &OsStr,
+    ) -> Result<Lookup<Item>> {
         let shared = self.shared();
         match &directory.0 {
             Inner::Root => match name.to_str().and_then(|id| self.find(id)) {
@@ -67,18 +72,18 @@ impl Volume for Sandboxes {
             },
             Inner::Directory(directory) => match self.find_declared(context, directory, name)? {
                 Lookup::Absent(lifetime) => match directory.counterpart(&shared.host)? {
-                    Some(counterpart) => host_lookup(shared.host.lookup(context, counterpart, name)?),
+                    Some(counterpart) => {
+                        host_lookup(shared.host.lookup(context, counterpart, name)?)
+                    }
                     None if directory.is_writable() => Ok(Lookup::Absent(Lifetime::NONE)),
                     None => Ok(Lookup::Absent(lifetime)),
                 },
                 found => Ok(found),
             },
-            Inner::Projected(item) => {
-                Ok(match shared.projection.lookup(context, item, name)? {
-                    Lookup::Found(found) => Lookup::Found(projected_entry(found)),
-                    Lookup::Absent(lifetime) => Lookup::Absent(lifetime),
-                })
-            }
+            Inner::Projected(item) => Ok(match shared.projection.lookup(context, item, name)? {
+                Lookup::Found(found) => Lookup::Found(projected_entry(found)),
+                Lookup::Absent(lifetime) => Lookup::Absent(lifetime),
+            }),
             Inner::Host(item) => host_lookup(shared.host.lookup(context, item, name)?),
             Inner::Empty(_) => Err(Errno::ENOTDIR.into()),
         }
@@ -237,7 +242,9 @@ impl Sandboxes {
             let attributes = hosts(found.attributes)?;
             return Ok(Lookup::Found(mapped_entry(found, attributes, inner)));
         }
-        let found = shared.projection.lookup(context, &directory.declared, name)?;
+        let found = shared
+            .projection
+            .lookup(context, &directory.declared, name)?;
         let found = match found {
             Lookup::Found(found) => found,
             Lookup::Absent(lifetime) => return Ok(Lookup::Absent(lifetime)),

@@ -27,7 +27,10 @@ pub(super) fn clear(mount_point: &Path) -> anyhow::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::open(mount_point, flags, Mode::empty()) {
             Err(Errno::NOTCONN) => detach(mount_point).with_context(|| {
-                format!("cannot take the dead mount at `{}` away", mount_point.display())
+                format!(
+                    "cannot take the dead mount at `{}` away",
+                    mount_point.display()
+                )
             })?,
             // What else may be wrong is told by mounting there.
             _ => break,
@@ -52,16 +55,17 @@ pub(super) fn mount(
     let definition = sandboxes.definition();
     if privilege != Privilege::None {
         let mut session = Session::start(definition, &options)?;
-        let mount = session.take_mount().context("a new session has its mount")?;
+        let mount = session
+            .take_mount()
+            .context("a new session has its mount")?;
         return Ok((session, target.attach(mount)?));
     }
     let allow = match allow {
         Allow::Own => "",
         Allow::Root | Allow::Other => ",allow_other",
     };
-    let wanted = format!(
-        "rw,nosuid,nodev,default_permissions,fsname={SOURCE},subtype=transom{allow}"
-    );
+    let wanted =
+        format!("rw,nosuid,nodev,default_permissions,fsname={SOURCE},subtype=transom{allow}");
     let connection = fusermount::mount(&target.path, &wanted)?;
     let session = Session::on_connection(definition, connection, &options)?;
     Ok((session, Attached::at(target.path)?))

@@ -322,7 +322,10 @@ fn privileged_no_link_leads_out() {
     }
     assert_eq!(target("above"), None);
     for name in ["endless", "dangling"] {
-        assert_eq!(kind_of_error(fs::symlink_metadata(at(name))), ErrorKind::NotFound);
+        assert_eq!(
+            kind_of_error(fs::symlink_metadata(at(name))),
+            ErrorKind::NotFound
+        );
     }
     let unresolved = fs::read_link(host.in_sandbox("s/unresolved")).unwrap();
     assert_eq!(unresolved, Path::new("no such file"));
@@ -354,15 +357,28 @@ fn privileged_what_is_declared_cannot_be_changed() {
     let read_only = ErrorKind::ReadOnlyFilesystem;
     for name in ["a/input", "dir/file", "hidden", "null"] {
         assert_eq!(kind_of_error(fs::write(at(name), "x")), read_only, "{name}");
-        assert_eq!(kind_of_error(fs::remove_file(at(name))), read_only, "{name}");
+        assert_eq!(
+            kind_of_error(fs::remove_file(at(name))),
+            read_only,
+            "{name}"
+        );
         let renamed = fs::rename(at(name), at("elsewhere"));
         assert_eq!(kind_of_error(renamed), read_only, "{name}");
     }
     assert_eq!(kind_of_error(fs::write(at("dir/new"), "x")), read_only);
-    assert_eq!(kind_of_error(fs::write(host.in_sandbox("x"), "x")), read_only);
-    assert_eq!(kind_of_error(fs::create_dir(host.in_sandbox("2"))), read_only);
+    assert_eq!(
+        kind_of_error(fs::write(host.in_sandbox("x"), "x")),
+        read_only
+    );
+    assert_eq!(
+        kind_of_error(fs::create_dir(host.in_sandbox("2"))),
+        read_only
+    );
     fs::write(at("output"), "output").unwrap();
-    assert_eq!(kind_of_error(fs::rename(at("output"), at("a/input"))), read_only);
+    assert_eq!(
+        kind_of_error(fs::rename(at("output"), at("a/input"))),
+        read_only
+    );
     let linked = fs::hard_link(at("a/input"), at("link"));
     assert_eq!(kind_of_error(linked), ErrorKind::CrossesDevices);
 
@@ -397,8 +413,16 @@ fn privileged_bad_requests_cost_nobody_else_anything() {
         (r#"{"C":{"i":"1"}}"#, Some("1"), "already"),
         (r#"{"D":"2"}"#, Some("2"), "no sandbox"),
         (r#"{"C":{"i":"a/b"}}"#, Some("a/b"), "cannot name"),
-        (r#"{"C":{"i":"2","m":[{"p":"/x","u":"/no/such"}]}}"#, Some("2"), "`/no/such` as `/x`"),
-        (r#"{"C":{"i":"2","m":[{"p":"/x","x":7,"u":"/"}]}}"#, Some("2"), "prefix 7"),
+        (
+            r#"{"C":{"i":"2","m":[{"p":"/x","u":"/no/such"}]}}"#,
+            Some("2"),
+            "`/no/such` as `/x`",
+        ),
+        (
+            r#"{"C":{"i":"2","m":[{"p":"/x","x":7,"u":"/"}]}}"#,
+            Some("2"),
+            "prefix 7",
+        ),
         (r#"{"what":{}}"#, None, "not a request"),
     ] {
         let said = bazel.refused(request, id);
@@ -476,7 +500,8 @@ fn privileged_it_ends_without_a_mount_however_it_ends() {
             assert!(bazel.process.wait().unwrap().success());
         },
         |mut bazel, host| {
-            rustix::mount::unmount(host.mount_point(), rustix::mount::UnmountFlags::empty()).unwrap();
+            rustix::mount::unmount(host.mount_point(), rustix::mount::UnmountFlags::empty())
+                .unwrap();
             assert!(bazel.process.wait().unwrap().success());
         },
         |mut bazel, host| {
@@ -524,7 +549,10 @@ fn privileged_a_dead_mount_is_taken_away_by_the_next_start() {
     bazel.signal(Signal::KILL);
     bazel.process.wait().unwrap();
     let dead = fs::read_dir(host.mount_point()).unwrap_err();
-    assert_eq!(dead.raw_os_error(), Some(rustix::io::Errno::NOTCONN.raw_os_error()));
+    assert_eq!(
+        dead.raw_os_error(),
+        Some(rustix::io::Errno::NOTCONN.raw_os_error())
+    );
     let next = Bazel::start(&host);
     assert_eq!(names(&host.mount_point()), ["empty"]);
     assert!(next.close().success());
@@ -571,7 +599,15 @@ fn privileged_a_user_who_may_not_mount_is_helped_by_fusermount() {
     arguments.extend(served.get_args().map(ToOwned::to_owned));
     served = Command::new("unshare");
     served
-        .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
+        .args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ])
         .args(arguments)
         .current_dir(home);
     let output = served.output().unwrap();
