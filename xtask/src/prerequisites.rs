@@ -32,6 +32,8 @@ const PACKAGES: &[Package] = &[
     // functions for.
     package("acl", "setfacl", Step::Privileged),
     package("python3", "python3", Step::Privileged),
+    // Mounting for users who may not mount.
+    package("fuse3", "fusermount3", Step::Privileged),
     // Privileged tests that run something without privilege.
     package("util-linux", "setpriv", Step::Privileged),
 ];

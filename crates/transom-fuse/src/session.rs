@@ -167,6 +167,19 @@ impl<V: Volume> Session<V> {
         Self::serve(definition, connection, negotiated, Some(mount), options)
     }
 
+    /// Serves a connection whose mount somebody else has just made, such as
+    /// fusermount3(1) for a user who may not mount. Of `options`, what is said
+    /// of the mount is theirs to obey.
+    pub fn on_connection(
+        definition: VolumeDefinition<V>,
+        connection: OwnedFd,
+        options: &Options,
+    ) -> Result<Self, MountError> {
+        let wanted = Wanted::new(&definition, options);
+        let negotiated = answer_init(&connection, wanted)?;
+        Self::serve(definition, Arc::new(connection), negotiated, None, options)
+    }
+
     /// Serves a connection that another server has initialised and left: the
     /// kernel sends again what that one has not answered.
     ///

@@ -83,8 +83,14 @@ impl Source {
     /// Where one directory is mounted twice below it, the kernel sees it at the
     /// place where it was found last.
     pub fn at(root: OwnedFd, read_only: bool, lifetime: Lifetime) -> Result<Self> {
+        Ok(Self(Arc::new(Shared::at(root, read_only, lifetime)?)))
+    }
+}
+
+impl Shared {
+    pub(crate) fn at(root: OwnedFd, read_only: bool, lifetime: Lifetime) -> Result<Self> {
         let root_opened = reopen(&root, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self {
             own: Credentials::of_this_thread().map_err(refused)?,
             read_only,
             lifetime,
@@ -92,7 +98,7 @@ impl Source {
             layout: Layout::of_file_system(&root_opened),
             root: Arc::new(root),
             root_opened,
-        })))
+        })
     }
 }
 

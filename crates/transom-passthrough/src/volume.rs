@@ -33,6 +33,21 @@ pub enum Handle {
 }
 
 impl Passthrough {
+    /// A volume of host files wherever they are, each of which is
+    /// [adopted](Self::adopt) by whoever has it open. Its root is the directory
+    /// `root`, opened with `O_PATH`: items on the same device have the ids that
+    /// are their inode numbers, and [`statfs`](Volume::statfs) tells of its
+    /// file system.
+    pub fn of_adopted(root: OwnedFd, lifetime: Lifetime) -> Result<Self> {
+        Self::new(Arc::new(Shared::at(root, false, lifetime)?))
+    }
+
+    /// The item of a host file that was opened with `O_PATH`. What is done to
+    /// it, and below it, is done to the host through that descriptor.
+    pub fn adopt(&self, file: impl Into<Arc<OwnedFd>>) -> Result<Entry<Item>> {
+        self.entry(file)
+    }
+
     pub(crate) fn new(source: Arc<Shared>) -> Result<Self> {
         let root = host::stat(&source.root)?;
         Ok(Self {

@@ -62,6 +62,6 @@ pub use tree::{ENTRIES_MAX, Tree, TreeError};
 pub use update::{CHANGES_MAX, Change, Update, UpdateError};
 pub use verify::ChangedInput;
 pub use version::{OnChange, StaleVersion, Version, VersionState};
-pub use view::{InvalidViewId, View, ViewId, ViewOptions, ViewStatistics, WalkEntry};
+pub use view::{FoundLinks, InvalidViewId, View, ViewId, ViewOptions, ViewStatistics, WalkEntry};
 pub use view_path::{InvalidViewPath, PATH_BYTES_MAX, ViewPath};
 pub use volume::Item;

@@ -14,7 +14,7 @@ use crate::shared::{IdBlock, Shared};
 use crate::trace::Touched;
 use crate::tree::{Kind, NodeId};
 use crate::version::NewVersion;
-use crate::view::{Pinned, ViewOptions};
+use crate::view::{FoundLinks, Pinned, ViewOptions};
 use crate::whole::{Symlink, WholeDirectory};
 use crate::{Errors, OnChange, Origin, Tree, Version, ViewPath, shown};
 
@@ -63,6 +63,7 @@ pub(crate) struct Pinner {
     pub(crate) shared: Arc<Shared>,
     /// When the view was made: the time that its own items show.
     pub(crate) made: Timestamp,
+    pub(crate) links: FoundLinks,
     on_change: OnChange,
     /// Versions are not shared with other views, so that it is known who
     /// touched them.
@@ -76,6 +77,7 @@ impl Pinner {
         Self {
             shared,
             made: Timestamp::now(),
+            links: options.links,
             on_change: options.on_change,
             is_exclusive: options.trace,
             names: AtomicUsize::new(0),

@@ -27,6 +27,24 @@ pub struct ViewOptions {
     /// Record which inputs are used and which absent names are asked for. A
     /// traced view shares no cached file with other views.
     pub trace: bool,
+    /// What becomes of links that were found in whole directories. Only a view
+    /// that is served as a volume asks.
+    pub links: FoundLinks,
+}
+
+/// What a symbolic link is that lies in a directory mapped as a whole.
+///
+/// An *outward* link has an absolute target, or one with more `..` than there
+/// are directories above the link in the view, read name by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FoundLinks {
+    /// A link, wherever it leads.
+    #[default]
+    AsTheyAre,
+    /// A link, unless it is outward: then the file or directory that it leads
+    /// to on the host, or nothing if that is none or holds the link itself. So
+    /// no link leads out of the view.
+    FollowOutward,
 }
 
 /// A tree of pinned inputs that is being served.

@@ -238,7 +238,7 @@ impl Projection {
     ) -> Result<()> {
         let gives_attributes = sink.expects_attributes() && !view.is_traced();
         directory
-            .list(from, |name, kind, next| {
+            .list(from, &view.pinner, |name, kind, next| {
                 let id = match name.as_encoded_bytes() {
                     b"." => Some(directory.id),
                     b".." => Some(directory.parent),
@@ -290,6 +290,13 @@ impl View {
 }
 
 impl Item {
+    /// Whether it is a directory of a view's own: one whose names are the
+    /// declared ones, and not a host directory that is mapped as a whole.
+    #[must_use]
+    pub fn is_own_directory(&self) -> bool {
+        matches!(self.0, Inner::Directory { .. })
+    }
+
     /// Remembers that a name was asked for in vain, if the view is traced.
     fn note_absent(&self, name: &OsStr) {
         let (Inner::Directory { view, .. } | Inner::Whole { view, .. }) = &self.0 else {

@@ -7,7 +7,8 @@
 //! view lives.
 //!
 //! * Symbolic links are shown as they are; whoever follows one does so inside
-//!   the view.
+//!   the view. If the view's [`FoundLinks`] say so, those that lead out of it
+//!   are followed here, once, and are what they lead to.
 //! * What is mounted below the directory on the host is shown as well: that
 //!   is what the user sees there.
 //! * Pipes, sockets and devices do not exist in the view: none of them is an
@@ -18,10 +19,12 @@
 //!   the kernel, also if it appears on the host later.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use rustix::fs::{FileType, Mode, OFlags, RawDir, SeekFrom};
@@ -32,6 +35,7 @@ use crate::host::{HostDirectory, HostFile, Location};
 use crate::pin::Pinner;
 use crate::sync::{read, write};
 use crate::trace::Touched;
+use crate::view::FoundLinks;
 use crate::{PATH_BYTES_MAX, Version, ViewPath};
 
 /// Bytes of directory entries read at once.
@@ -87,15 +91,64 @@ impl WholeDirectory {
         let Some((file, kind)) = self.look(name)? else {
             return Ok(None);
         };
+        let outward = kind == ItemKind::Symlink
+            && pinner.links == FoundLinks::FollowOutward
+            && self.is_outward(&target_of(&file)?);
+        let (file, kind) = match outward {
+            false => (file, kind),
+            true => match self.follow(name, pinner)? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+        };
         let Ok(name) = Name::new(name.as_bytes()) else {
             return Ok(None);
         };
         pinner.count_name()?;
-        let found = self.pin(&name, file, kind, pinner)?;
+        let location = match outward {
+            false => Location::Directory(self.host.clone()),
+            true => Location::Host(pinner.shared.host.clone()),
+        };
+        let found = self.pin(&name, file, kind, location, pinner)?;
         // Whoever was first decides.
         Ok(Some(
             write(&self.children).entry(name).or_insert(found).clone(),
         ))
+    }
+
+    /// Whether a link in this directory leads out of the view.
+    fn is_outward(&self, target: &OsStr) -> bool {
+        let mut depth = self.path.names().count();
+        let target = target.as_bytes();
+        target.starts_with(b"/")
+            || target.split(|byte| *byte == b'/').any(|name| match name {
+                b"" | b"." => false,
+                b".." if depth == 0 => true,
+                b".." => {
+                    depth -= 1;
+                    false
+                }
+                _ => {
+                    depth += 1;
+                    false
+                }
+            })
+    }
+
+    /// What a link leads to on the host. Nothing if that is a directory which
+    /// this one lies in: it would have no end.
+    fn follow(&self, name: &OsStr, pinner: &Pinner) -> io::Result<Option<(HostFile, ItemKind)>> {
+        let file = match pinner.shared.host.open(&self.host.path().join(name)) {
+            Ok(file) => file,
+            Err(error) => return absent_or(error),
+        };
+        let Some(kind) = file.stamp.kind().filter(|kind| is_shown(*kind)) else {
+            return Ok(None);
+        };
+        let here = real_path(self.host.descriptor()?)?;
+        let holds_us =
+            kind == ItemKind::Directory && here.starts_with(real_path(&file.descriptor)?);
+        Ok((!holds_us).then_some((file, kind)))
     }
 
     /// What is pinned under a name.
@@ -123,8 +176,7 @@ impl WholeDirectory {
                 .kind()
                 .filter(|kind| is_shown(*kind))
                 .map(|kind| (file, kind))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => absent_or(error),
         }
     }
 
@@ -133,6 +185,7 @@ impl WholeDirectory {
     pub(crate) fn list(
         &self,
         from: Cookie,
+        pinner: &Pinner,
         mut visit: impl FnMut(&OsStr, ItemKind, Cookie) -> bool,
     ) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -148,7 +201,10 @@ impl WholeDirectory {
             let kind = match entry.file_type() {
                 FileType::RegularFile => Some(ItemKind::File),
                 FileType::Directory => Some(ItemKind::Directory),
-                FileType::Symlink => Some(ItemKind::Symlink),
+                FileType::Symlink if pinner.links == FoundLinks::AsTheyAre => {
+                    Some(ItemKind::Symlink)
+                }
+                FileType::Symlink => self.find(name, pinner)?.map(|child| child.kind()),
                 FileType::Unknown => self.look(name)?.map(|(_, kind)| kind),
                 _ => None,
             };
@@ -165,6 +221,7 @@ impl WholeDirectory {
         name: &Name,
         file: HostFile,
         kind: ItemKind,
+        location: Location,
         pinner: &Pinner,
     ) -> io::Result<Child> {
         let path = self.path.join(name);
@@ -173,7 +230,6 @@ impl WholeDirectory {
             return Err(Errno::NAMETOOLONG.into());
         }
         let host_path: Arc<Path> = self.host.path().join(&**name).into();
-        let location = Location::Directory(self.host.clone());
         let budget = &pinner.shared.budget;
         Ok(match kind {
             ItemKind::Directory => Child::Directory(Arc::new(Self::new(
@@ -182,17 +238,14 @@ impl WholeDirectory {
                 path,
                 HostDirectory::new(file.hold(budget), host_path, location),
             ))),
-            ItemKind::Symlink => {
-                let target = rustix::fs::readlinkat(&file.descriptor, c"", Vec::new())?;
-                Child::Symlink(Arc::new(Symlink {
-                    id: pinner.shared.next_id(),
-                    target: OsStr::from_bytes(target.to_bytes()).into(),
-                    uid: file.stamp.uid,
-                    gid: file.stamp.gid,
-                    modified: file.stamp.modified,
-                    touched: Touched::default(),
-                }))
-            }
+            ItemKind::Symlink => Child::Symlink(Arc::new(Symlink {
+                id: pinner.shared.next_id(),
+                target: target_of(&file)?.into(),
+                uid: file.stamp.uid,
+                gid: file.stamp.gid,
+                modified: file.stamp.modified,
+                touched: Touched::default(),
+            })),
             _ => Child::File(pinner.version(file.hold(budget), host_path, location, None)),
         })
     }
@@ -207,12 +260,38 @@ impl Child {
         }
     }
 
+    fn kind(&self) -> ItemKind {
+        match self {
+            Self::Directory(_) => ItemKind::Directory,
+            Self::File(_) => ItemKind::File,
+            Self::Symlink(_) => ItemKind::Symlink,
+        }
+    }
+
     pub(crate) fn touched(&self) -> &Touched {
         match self {
             Self::Directory(directory) => &directory.touched,
             Self::File(version) => version.touched(),
             Self::Symlink(link) => &link.touched,
         }
+    }
+}
+
+/// What a symbolic link says.
+fn target_of(link: &HostFile) -> io::Result<OsString> {
+    let target = rustix::fs::readlinkat(&link.descriptor, c"", Vec::new())?;
+    Ok(OsString::from_vec(target.into_bytes()))
+}
+
+/// Where an open file is now.
+fn real_path(file: impl AsFd) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
+}
+
+fn absent_or<T>(error: io::Error) -> io::Result<Option<T>> {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
+        _ => Err(error),
     }
 }
 

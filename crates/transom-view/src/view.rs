@@ -62,7 +62,7 @@ impl View {
         let projection = Projection::new(HostRoot::at(host_tree()?), options);
         let options = ViewOptions {
             on_change,
-            trace: false,
+            ..ViewOptions::default()
         };
         let view = projection.pin(tree, options)?;
         Ok(Self(Arc::new(Inner {

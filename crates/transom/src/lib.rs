@@ -10,6 +10,7 @@ mod covers;
 mod declared;
 mod engine;
 mod exit;
+mod fusermount;
 mod kept;
 mod modules;
 mod mount_helper;
@@ -17,6 +18,7 @@ mod mount_options;
 mod mounting;
 mod progress;
 mod report_files;
+mod sandboxfs;
 mod scratch_base;
 mod signals;
 mod summary;
@@ -54,6 +56,13 @@ fn start_logging() {
     }
 }
 
+/// Runs `transom-sandboxfs` with the arguments of this process.
+#[must_use]
+pub fn main_of_sandboxfs() -> ExitCode {
+    start_logging();
+    sandboxfs::run()
+}
+
 /// Runs the program with the arguments of this process.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -61,6 +70,9 @@ pub fn main() -> ExitCode {
     if mount_helper::is_called_by(&program) {
         start_logging();
         return mount_helper::run(&program);
+    }
+    if sandboxfs::is_called_by(&program) {
+        return main_of_sandboxfs();
     }
     let from_bazel = commands::bazel_sandbox::arguments_from_bazel(std::env::args_os());
     let arguments = from_bazel.unwrap_or_else(|| std::env::args_os().collect());

@@ -250,13 +250,14 @@ pub(crate) fn items_max() -> usize {
 }
 
 /// The directory to mount on.
-struct Target {
-    path: PathBuf,
-    directory: OwnedFd,
+pub(crate) struct Target {
+    pub(crate) path: PathBuf,
+    /// Opened with `O_PATH`.
+    pub(crate) directory: OwnedFd,
 }
 
 impl Target {
-    fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let failed = || format!("cannot mount on `{}`", path.display());
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(CWD, path, flags, Mode::empty()).with_context(failed)?;
@@ -266,7 +267,7 @@ impl Target {
 
     /// Puts a mount where it belongs. Both it and the directory are let go:
     /// they would keep it, and what it lies on, from being unmounted.
-    fn attach(self, mount: OwnedFd) -> anyhow::Result<Attached> {
+    pub(crate) fn attach(self, mount: OwnedFd) -> anyhow::Result<Attached> {
         let id = mount_id(&mount)?;
         transom_sys::mount::attach(&mount, &self.directory, c"")
             .with_context(|| format!("cannot mount on `{}`", self.path.display()))?;
@@ -279,10 +280,10 @@ impl Target {
 }
 
 /// Our mount, and where it was put.
-#[derive(Clone)]
-struct Attached {
-    path: PathBuf,
-    id: u64,
+#[derive(Debug, Clone)]
+pub(crate) struct Attached {
+    pub(crate) path: PathBuf,
+    pub(crate) id: u64,
 }
 
 impl Attached {
@@ -306,19 +307,32 @@ impl Attached {
         Ok(())
     }
 
-    /// Unmounts, unless it is not there any more.
-    fn unmount(&self) -> io::Result<()> {
+    /// The mount that is at `path` now.
+    pub(crate) fn at(path: PathBuf) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let there = rustix::fs::open(&self.path, flags, Mode::empty())?;
-        if mount_id(&there)? != self.id {
+        let there = rustix::fs::open(&path, flags, Mode::empty())?;
+        Ok(Self {
+            id: mount_id(&there)?,
+            path,
+        })
+    }
+
+    /// Unmounts, unless it is not there any more.
+    pub(crate) fn unmount(&self) -> io::Result<()> {
+        if Self::at(self.path.clone())?.id != self.id {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
                 "something else is mounted there",
             ));
         }
-        let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-        Ok(rustix::mount::unmount(&self.path, flags)?)
+        detach(&self.path)
     }
+}
+
+/// Unmounts whatever is on top at `path`, at once and for everybody.
+pub(crate) fn detach(path: &Path) -> io::Result<()> {
+    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    Ok(rustix::mount::unmount(path, flags)?)
 }
 
 /// The number of a mount, which no other one ever gets.

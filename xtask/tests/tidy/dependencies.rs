@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "transom-fuse",
             "transom-module",
+            "transom-passthrough",
             "transom-projection",
             "transom-sandbox",
         ],

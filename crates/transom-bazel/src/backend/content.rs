@@ -66,7 +66,7 @@ impl Content {
     ) -> Result<Self, NotCaptured> {
         let options = ViewOptions {
             on_change: OnChange::Refuse,
-            trace: false,
+            ..ViewOptions::default()
         };
         let version = match projection.pin_file(path, options) {
             Ok(version) => version,

@@ -16,7 +16,7 @@ use crate::fixture::{Fixture, file, file_with, whole};
 fn with_policy(on_change: OnChange) -> ViewOptions {
     ViewOptions {
         on_change,
-        trace: false,
+        ..ViewOptions::default()
     }
 }
 

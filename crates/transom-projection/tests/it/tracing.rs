@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde_json::json;
 use transom_projection::manifest::{Document, parse_depfile};
 use transom_projection::trace::ABSENT_NAMES_MAX;
-use transom_projection::{View, ViewOptions, ViewPath};
+use transom_projection::{FoundLinks, View, ViewOptions, ViewPath};
 
 use crate::fixture::{Fixture, file, link, whole};
 
 const TRACED: ViewOptions = ViewOptions {
     on_change: transom_projection::OnChange::Refuse,
     trace: true,
+    links: FoundLinks::AsTheyAre,
 };
 
 fn traced(fixture: &Fixture) -> Arc<View> {

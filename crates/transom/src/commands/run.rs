@@ -139,6 +139,7 @@ fn prepare_and_run(
     let options = ViewOptions {
         on_change,
         trace: arguments.report.wants_trace() || tell.is_some(),
+        ..ViewOptions::default()
     };
     let progress = Progress::of_opening(tree.len());
     let view = projection.pin(tree, options)?;

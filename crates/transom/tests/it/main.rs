@@ -18,6 +18,7 @@ mod outputs;
 mod process;
 mod protection;
 mod requests;
+mod sandboxfs;
 mod steering;
 mod summaries;
 mod surroundings;
