@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use transom_module::{
-    Context, Invalidation, ItemId, Lookup, Name, Timestamp, Volume, VolumeDefinition,
+    Context, Invalidation, ItemId, Lifetime, Lookup, Name, Timestamp, Volume, VolumeDefinition,
 };
 use transom_passthrough::Passthrough;
 use transom_projection::{Errors, FoundLinks, PinError, Projection, View, ViewOptions, ViewPath};
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     views: transom_projection::Item,
     /// For whatever lies on the host to be written.
     pub(crate) host: Passthrough,
+    /// How long is cached what is said of that.
+    pub(crate) host_lifetime: Lifetime,
     /// A file with nothing in it that nobody can change.
     pub(crate) empty: Arc<OwnedFd>,
     pub(crate) made: Timestamp,
@@ -80,10 +82,12 @@ impl Sandboxes {
     /// else's; what is written is [adopted](Passthrough::adopt) by `host`.
     pub fn new(projection: Projection, host: Passthrough) -> io::Result<Self> {
         let views = projection.root().map_err(io::Error::other)?.item;
+        let host_lifetime = host.root().map_err(io::Error::other)?.name_lifetime;
         Ok(Self(Arc::new(Shared {
             projection,
             views,
             host,
+            host_lifetime,
             empty: empty_file()?.into(),
             made: Timestamp::now(),
             by_id: RwLock::default(),

@@ -75,7 +75,7 @@ impl Volume for Sandboxes {
                     Some(counterpart) => {
                         host_lookup(shared.host.lookup(context, counterpart, name)?)
                     }
-                    None if directory.is_writable() => Ok(Lookup::Absent(Lifetime::NONE)),
+                    None if directory.is_writable() => Ok(Lookup::Absent(shared.host_lifetime)),
                     None => Ok(Lookup::Absent(lifetime)),
                 },
                 found => Ok(found),
@@ -273,8 +273,9 @@ impl Sandboxes {
         &self,
         directory: &Directory,
     ) -> Result<(Attributes, Lifetime)> {
+        let shared = self.shared();
         let declared = projected(directory.attributes);
-        Ok(match directory.host_attributes(&self.shared().host)? {
+        Ok(match directory.host_attributes(&shared.host)? {
             None => (declared, Lifetime::FOREVER),
             Some(host) => {
                 let attributes = Attributes {
@@ -282,7 +283,7 @@ impl Sandboxes {
                     links: declared.links,
                     ..host
                 };
-                (attributes, Lifetime::NONE)
+                (attributes, shared.host_lifetime)
             }
         })
     }

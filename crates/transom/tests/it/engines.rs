@@ -209,6 +209,7 @@ fn fuse_that_cannot_be_opened_says_what_else_to_do() {
             .run()
             .exited(125);
         assert_eq!(run.stdout(), "");
-        run.says("/dev/fuse").says("`--engine mounts` does without");
+        run.says("/dev/fuse")
+            .says("the engine `mounts` does without");
     });
 }
