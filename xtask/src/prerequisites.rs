@@ -23,6 +23,8 @@ const PACKAGES: &[Package] = &[
     package("make", "make", Step::Unit),
     // Module resolution that walks up the parent directories.
     package("nodejs", "node", Step::Unit),
+    // A JavaScript project; npx runs the pnpm that installs it.
+    package("npm", "npx", Step::Unit),
     // Host files on the file systems that users have.
     package("e2fsprogs", "mkfs.ext4", Step::Privileged),
     package("xfsprogs", "mkfs.xfs", Step::Privileged),

@@ -1,7 +1,7 @@
 //! What builds really do: a C project compiled file by file, node resolving
-//! its modules, a thousand views with a hundred actions, programs that many
-//! actions execute at once, runs that are killed at any moment, and the suites
-//! that others test file systems with.
+//! its modules, a JavaScript project bundled and type-checked, a thousand views
+//! with a hundred actions, programs that many actions execute at once, runs that
+//! are killed at any moment, and the suites that others test file systems with.
 //!
 //! Some of it is done with the program, as its users would; some with the
 //! crates below it, where one process has to serve many views.
@@ -21,6 +21,7 @@ mod c_project;
 mod compile;
 mod executables;
 mod host;
+mod javascript;
 mod killed;
 mod model;
 mod node;

@@ -1,0 +1,3 @@
+import { loudLabel } from "@example/label/loud";
+
+console.log(loudLabel("transom"));
