@@ -23,11 +23,14 @@ const OUTPUT_BYTES: usize = 1 << 20;
 fn killed_at_any_moment_leaves_nothing(world: &World) {
     let input = world.file("input", vec![b'x'; OUTPUT_BYTES]);
     world.directory("tree");
-    // Makes what the first run makes for all; the next tells how long one is.
+    // Makes what the first run makes for all; the next tell how long one is.
     action(world, &input).run().succeeded();
-    let begin = Instant::now();
-    action(world, &input).run().succeeded();
-    let whole_run = begin.elapsed();
+    let one_run = |_| {
+        let begin = Instant::now();
+        action(world, &input).run().succeeded();
+        begin.elapsed()
+    };
+    let whole_run = (0..5).map(one_run).min().unwrap();
 
     let state = HostState::capture(&marker(), &[]).unwrap();
     let mut killed = 0;
