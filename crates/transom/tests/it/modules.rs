@@ -27,6 +27,7 @@ fn modules_are_listed() {
     let output = world.run_transom(["modules", "--json"]);
     let modules: Value = serde_json::from_slice(&output.stdout).unwrap();
     let module = &modules[0];
+    assert_eq!(module["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(module["name"], "passthrough");
     assert_eq!(module["enabled"], true);
     assert_eq!(module["resources"], serde_json::json!(["directory"]));
