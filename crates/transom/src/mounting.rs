@@ -9,8 +9,9 @@
 //! ```
 //!
 //! It is another process from the beginning, because a process with threads
-//! cannot be divided into two. Until it is ready, the server has the standard
-//! error of who started it, and says there itself what went wrong.
+//! cannot be divided into two. Of the open files of who started it, the server
+//! has the standard error alone, until it is ready, and says there itself what
+//! went wrong.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -83,6 +84,7 @@ pub(crate) enum Place {
 /// Has another process mount and serve. True if it did; if not, it has said
 /// why on standard error.
 pub(crate) fn in_background(request: &MountRequest) -> anyhow::Result<bool> {
+    transom_sys::keep_descriptors_from_children()?;
     // By this name whatever we were called: a helper of mount(8) would take
     // other arguments.
     let mut server = Command::new("/proc/self/exe")

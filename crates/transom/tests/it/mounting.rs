@@ -265,6 +265,26 @@ fn privileged_what_is_refused_is_named() {
 }
 
 #[test]
+fn privileged_the_server_keeps_nothing_of_its_caller() {
+    privileged!("mount");
+    // Neither a lock nor the other end of a pipe, whoever calls.
+    for mount in [
+        "transom mount passthrough src dst",
+        "mount -t fuse.transom-passthrough src dst",
+    ] {
+        let seen = run(&format!(
+            r#"
+            exec 8> lock 9> other; flock 8; {mount}; exec 8>&- 9>&-
+            flock --nonblock lock echo unlocked
+            find /proc/$(servers)/fd -lname "$here/*" | wc -l; umount dst; ended
+            x=$({{ {mount}; }} 3>&1); echo "${{x}}mounted"; umount dst
+            "#
+        ));
+        assert_eq!(seen, "unlocked\n0\nmounted\n", "{mount}");
+    }
+}
+
+#[test]
 fn privileged_a_killed_server() {
     privileged!("mount");
     let seen = run(r#"
