@@ -1,6 +1,7 @@
 //! Listing modules, enabling them, and the links for mount(8).
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::symlink;
 
 use serde_json::Value;
@@ -34,6 +35,35 @@ fn modules_are_listed() {
     let capabilities = module["capabilities"].as_array().unwrap();
     assert!(capabilities.contains(&"Changes".into()), "{module}");
     assert_eq!(module["options"][0]["name"], "cache");
+}
+
+#[test]
+fn a_full_standard_output_is_an_error_and_a_closed_one_is_not() {
+    let world = World::here();
+    for arguments in [
+        &["modules"][..],
+        &["modules", "--json"],
+        &["run", "--dry-run", "--", "true"],
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = world.transom().args(arguments).stdout(full).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(125), "{arguments:?}");
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            complaint.starts_with("transom: cannot write to standard output: "),
+            "{arguments:?}: {complaint}"
+        );
+
+        let (reader, nobody_reads) = io::pipe().unwrap();
+        drop(reader);
+        let output = world
+            .transom()
+            .args(arguments)
+            .stdout(nobody_reads)
+            .output();
+        assert!(output.unwrap().status.success(), "{arguments:?}");
+    }
 }
 
 #[test]
