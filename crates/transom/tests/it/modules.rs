@@ -103,6 +103,14 @@ fn helpers_are_linked_and_removed() {
     };
     let links = ["mount.fuse.transom", "mount.fuse.transom-passthrough"];
     let link = |name: &str| world.path().join("root/sbin").join(name);
+    for arguments in [&[][..], &["--remove"]] {
+        let output = install(arguments);
+        assert_eq!(output.status.code(), Some(125));
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(complaint.contains("no directory root;"), "{complaint}");
+        assert!(!world.path().join("root").exists());
+    }
+    world.directory("root");
     // Again: what links to an older program is replaced.
     for _ in 0..2 {
         assert!(install(&[]).status.success());
