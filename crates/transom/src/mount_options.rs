@@ -45,6 +45,8 @@ pub(crate) struct MountOptions {
     pub(crate) access_times: Option<AccessTimes>,
     /// Change what is mounted already.
     pub(crate) remount: bool,
+    /// A source that is not there is not mounted, and that is no error.
+    pub(crate) nofail: bool,
     pub(crate) module: Option<String>,
     pub(crate) passthrough: PassthroughChoice,
     pub(crate) idmapped: bool,
@@ -76,7 +78,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "noowner",
     "group",
     "nogroup",
-    "nofail",
     "_netdev",
     "async",
     "loud",
@@ -164,6 +165,7 @@ impl MountOptions {
                 self.access_times = Some(AccessTimes::Relative);
             }
             "remount" => self.remount = true,
+            "nofail" => self.nofail = true,
             "idmapped" => self.idmapped = true,
             "" => {}
             "module" | "passthrough" | "log" => bail!("mount option `{option}` needs a value"),
@@ -280,7 +282,8 @@ mod tests {
 
     #[test]
     fn what_is_ours() {
-        let options = parsed("module=passthrough,passthrough=ro,idmapped,log=\"/a,b\"");
+        let options = parsed("module=passthrough,passthrough=ro,idmapped,nofail,log=\"/a,b\"");
+        assert!(options.nofail);
         assert_eq!(options.module.as_deref(), Some("passthrough"));
         assert_eq!(options.passthrough, PassthroughChoice::Ro);
         assert!(options.idmapped);

@@ -81,8 +81,8 @@ pub(crate) enum Place {
     Background,
 }
 
-/// Has another process mount and serve. True if it did; if not, it has said
-/// why on standard error.
+/// Has another process mount and serve. True if it did, or if there is nothing
+/// to mount and that is no error; if not, it has said why on standard error.
 pub(crate) fn in_background(request: &MountRequest) -> anyhow::Result<bool> {
     transom_sys::keep_descriptors_from_children()?;
     // By this name whatever we were called: a helper of mount(8) would take
@@ -105,7 +105,7 @@ pub(crate) fn in_background(request: &MountRequest) -> anyhow::Result<bool> {
     if status.code().is_none() {
         bail!("the server ended before it was ready: {status}");
     }
-    Ok(false)
+    Ok(status.success())
 }
 
 /// How the server is called: the arguments of `transom mount`.
@@ -151,6 +151,10 @@ pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> 
     let request = &request.in_full()?;
     if let Some(namespace) = &request.namespace {
         enter(namespace)?;
+    }
+    if options.nofail && matches!(request.source.try_exists(), Ok(false)) {
+        tracing::info!("{} is not there", request.source.display());
+        return Ok(());
     }
     raise_descriptor_limit();
     let target = Target::open(&request.target)?;

@@ -285,6 +285,22 @@ fn privileged_the_server_keeps_nothing_of_its_caller() {
 }
 
 #[test]
+fn privileged_with_nofail_only_a_missing_source_is_no_error() {
+    privileged!("mount");
+    let seen = run(r#"
+        echo $here/later $dst fuse.transom-passthrough nofail > tab
+        mount -T tab -a; mount -T tab $dst; transom mount passthrough later dst -o nofail
+        ! mountpoint -q dst
+        mkdir later; mount -T tab -a; mountpoint -q dst && echo mounted; umount dst
+        echo $here/src/file $dst fuse.transom-passthrough nofail > tab
+        refused 32 mount -T tab $dst | grep -o 'is a file'
+        refused 125 transom mount passthrough later missing -o nofail | grep -o 'cannot mount on'
+        refused 125 transom mount passthrough missing dst | grep -o 'No such file'
+    "#);
+    assert_eq!(seen, "mounted\nis a file\ncannot mount on\nNo such file\n");
+}
+
+#[test]
 fn privileged_a_killed_server() {
     privileged!("mount");
     let seen = run(r#"
