@@ -80,6 +80,10 @@ const WITHOUT_EFFECT: &[&str] = &[
     "nogroup",
     "_netdev",
     "async",
+    "nolazytime",
+    "nomand",
+    "noiversion",
+    "silent",
     "loud",
     "allow_other",
     "default_permissions",
@@ -296,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_the_module_is_asked() {
-        let options = parsed("cache=10s,rw,sync,user_id=0");
+        let options = parsed("cache=10s,rw,sync,silent,user_id=0");
         let module = [("cache", "")];
         assert_eq!(options.unknown_to(&module), ["sync", "user_id"]);
         let texts = ["cache=10s,rw".into(), "sync,user_id=0".into()];

@@ -110,6 +110,8 @@ fn privileged_options_are_those_of_the_mount() {
         ("strictatime", "rw"),
         ("nosymfollow", "rw,relatime,nosymfollow"),
         ("allow_other,default_permissions,auto", "rw,relatime"),
+        ("silent", "rw,relatime"),
+        ("async,nolazytime,nomand,noiversion,loud", "rw,relatime"),
     ] {
         for mount in [
             "mount -t fuse.transom-passthrough src dst",
