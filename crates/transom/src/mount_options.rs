@@ -101,6 +101,9 @@ impl MountOptions {
     pub(crate) fn parse<T: AsRef<str>>(texts: &[T]) -> anyhow::Result<Self> {
         let mut options = Self::default();
         for option in texts.iter().flat_map(|text| split(text.as_ref())) {
+            if option.matches('"').count() % 2 == 1 {
+                bail!("mount option `{option}`: a quote is not closed");
+            }
             match option.split_once('=') {
                 None => options.flag(option)?,
                 Some((key, value)) => options.value(key, unquoted(value))?,
@@ -292,7 +295,14 @@ mod tests {
         assert_eq!(options.passthrough, PassthroughChoice::Ro);
         assert!(options.idmapped);
         assert_eq!(options.log, Some("/a,b".into()));
-        for text in ["passthrough=yes", "passthrough", "module", "log"] {
+        for text in [
+            "passthrough=yes",
+            "passthrough",
+            "module",
+            "log",
+            "log=\"/a,ro",
+            "log=/a\"",
+        ] {
             let error = MountOptions::parse(&[text]).unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
         }
