@@ -78,6 +78,13 @@ fn what_is_disabled_stays_disabled() {
         let listed: Value = serde_json::from_slice(&modules(&["--json"]).stdout).unwrap();
         listed[0]["enabled"].as_bool().unwrap()
     };
+    let output = modules(&["disable", "passthrough"]);
+    assert_eq!(output.status.code(), Some(125));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("etc/modules.json"), "{complaint}");
+    assert!(!world.path().join("etc").exists());
+
+    world.directory("etc");
     for enabled in [false, true] {
         let word = if enabled { "enable" } else { "disable" };
         assert!(modules(&[word, "passthrough"]).status.success());

@@ -303,6 +303,23 @@ fn privileged_with_nofail_only_a_missing_source_is_no_error() {
 }
 
 #[test]
+fn privileged_the_usual_table_of_modules_is_that_of_the_machine() {
+    privileged!("mount");
+    // Also if the variable is there and names nothing.
+    let seen = run(r#"
+        mkdir sbin/etc sbin/etc-work
+        mount -t overlay -o "lowerdir=/etc,upperdir=$here/sbin/etc,workdir=$here/sbin/etc-work" \
+            overlay /etc
+        rm -rf /etc/transom
+        TRANSOM_MODULES= transom modules disable passthrough
+        grep passthrough /etc/transom/modules.json
+        refused 125 transom mount passthrough src dst | grep -o 'is disabled'
+        umount /etc
+    "#);
+    assert_eq!(seen, "    \"passthrough\"\nis disabled\n");
+}
+
+#[test]
 fn privileged_a_killed_server() {
     privileged!("mount");
     let seen = run(r#"
