@@ -123,6 +123,14 @@ impl MountOptions {
         names.filter(|name| !is_known(name)).collect()
     }
 
+    /// Refuses options that neither we know nor a module that knows these.
+    pub(crate) fn refuse_unknown_to(&self, module: &[(&str, &str)]) -> anyhow::Result<()> {
+        if let [unknown, ..] = self.unknown_to(module)[..] {
+            bail!("unknown mount option `{unknown}`; docs/modules.md lists them all");
+        }
+        Ok(())
+    }
+
     /// For a new mount.
     pub(crate) fn mount_attributes(&self) -> MountAttrFlags {
         let set = [

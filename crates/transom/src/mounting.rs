@@ -146,6 +146,7 @@ pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> 
             request.module
         );
     }
+    options.refuse_unknown_to(modules::built_in().manifest(&request.module)?.options)?;
     require_privilege()?;
     let log = options.log.as_deref().map(open_log).transpose()?;
     let request = &request.in_full()?;

@@ -183,6 +183,11 @@ fn privileged_what_is_refused_is_named() {
             "`sync`",
         ),
         (
+            "transom mount passthrough src dst -o ro,log=\\\"log",
+            125,
+            "mount option `log=\"log`",
+        ),
+        (
             "mount -t fuse.transom-passthrough src dst -o allow_root",
             1,
             "`allow_root`",
@@ -190,7 +195,7 @@ fn privileged_what_is_refused_is_named() {
         (
             "mount -t fuse.transom src dst -o module=passthrough,bogus=1",
             1,
-            "`bogus`",
+            "unknown mount option `bogus`; docs/modules.md lists them all",
         ),
         ("mount -t fuse.transom src dst", 1, "module=NAME"),
         (
@@ -224,7 +229,11 @@ fn privileged_what_is_refused_is_named() {
             "missing",
         ),
         ("mount.fuse.transom-passthrough", 1, "SOURCE"),
-        ("transom mount passthrough src dst -o bogus", 125, "`bogus`"),
+        (
+            "transom mount passthrough src dst -o bogus=1",
+            125,
+            "unknown mount option `bogus`; docs/modules.md lists them all",
+        ),
         (
             "transom mount passthrough src dst -o remount,ro",
             125,
