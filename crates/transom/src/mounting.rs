@@ -24,9 +24,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags};
 use rustix::io::Errno;
-use rustix::mount::UnmountFlags;
+use rustix::mount::{MountAttrFlags, UnmountFlags};
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::LinkNameSpaceType;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -221,11 +221,15 @@ fn load(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow::
 
 fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow::Result<Mounted> {
     let source = fs::canonicalize(&request.source).unwrap_or_else(|_| request.source.clone());
+    let mut attributes = options.mount_attributes();
+    if is_read_only_directory(&source)? {
+        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
     let session = Options {
         source: source.to_string_lossy().into_owned(),
         subtype: mount_helper::subtype(&request.module),
         read_only: options.read_only,
-        attributes: options.mount_attributes(),
+        attributes,
         passthrough: match options.passthrough {
             PassthroughChoice::Off => Passthrough::Off,
             PassthroughChoice::Ro => Passthrough::ReadOnly,
@@ -247,6 +251,13 @@ fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow:
         );
     }
     Ok(mounted)
+}
+
+/// Whether nobody can write to a directory because of how its volume is
+/// mounted. The same is to show of what is mounted of it.
+fn is_read_only_directory(source: &Path) -> io::Result<bool> {
+    let mounted = rustix::fs::statvfs(source)?;
+    Ok(source.is_dir() && mounted.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Three quarters of the descriptors that we may have: modules hold one for

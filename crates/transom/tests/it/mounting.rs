@@ -329,6 +329,20 @@ fn privileged_the_usual_table_of_modules_is_that_of_the_machine() {
 }
 
 #[test]
+fn privileged_a_source_that_is_mounted_read_only() {
+    privileged!("mount");
+    let seen = run(r#"
+        options() { findmnt -no OPTIONS dst | sed 's/,user_id=0.*//'; }
+        mount --bind src src; mount -o remount,bind,ro src
+        transom mount passthrough src dst; options
+        (: > dst/new) 2> /dev/null || echo not written
+        mount -o remount,bind,rw src; mount -o remount,rw dst
+        options; umount dst; umount src
+    "#);
+    assert_eq!(seen, "ro,relatime\nnot written\nrw,relatime\n");
+}
+
+#[test]
 fn privileged_a_killed_server() {
     privileged!("mount");
     let seen = run(r#"
