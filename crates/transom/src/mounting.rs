@@ -11,7 +11,7 @@
 //! It is another process from the beginning, because a process with threads
 //! cannot be divided into two. Of the open files of who started it, the server
 //! has the standard error alone, until it is ready, and says there itself what
-//! went wrong.
+//! went wrong. If nobody waits any more when it is ready, it unmounts.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -384,9 +384,8 @@ fn leave_surroundings(place: Place, log: Option<&File>) -> io::Result<()> {
     if log.is_none() {
         rustix::stdio::dup2_stderr(&nothing)?;
     }
-    // Whoever waits may have given up; the mount is there all the same.
-    let _ = io::stdout()
-        .write_all(READY)
-        .and_then(|()| io::stdout().flush());
+    // It fails if who waited is gone, and then there is to be no mount.
+    io::stdout().write_all(READY)?;
+    io::stdout().flush()?;
     Ok(rustix::stdio::dup2_stdout(&nothing)?)
 }

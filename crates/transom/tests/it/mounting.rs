@@ -343,6 +343,18 @@ fn privileged_a_source_that_is_mounted_read_only() {
 }
 
 #[test]
+fn privileged_nothing_is_mounted_for_who_is_gone() {
+    privileged!("mount");
+    // As when `transom mount` is killed while its server starts.
+    let seen = run(r#"
+        mkfifo pipe; exec 7<> pipe 8> pipe 7<&-
+        refused 125 timeout 60 transom mount --background-server passthrough $src $dst >&8
+        ended; ! mountpoint -q dst
+    "#);
+    assert_eq!(seen, "");
+}
+
+#[test]
 fn privileged_a_killed_server() {
     privileged!("mount");
     let seen = run(r#"
