@@ -168,7 +168,7 @@ complete -c transom -n "__fish_transom_using_subcommand modules; and __fish_seen
 complete -c transom -n "__fish_transom_using_subcommand modules; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c transom -n "__fish_transom_using_subcommand sync" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c transom -n "__fish_transom_using_subcommand label" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c transom -n "__fish_transom_using_subcommand install-helper" -l root -d 'Link into `sbin` of that directory instead' -r -f -a "(__fish_complete_directories)"
+complete -c transom -n "__fish_transom_using_subcommand install-helper" -l root -d 'Link into `sbin` of that directory instead, which has to exist' -r -f -a "(__fish_complete_directories)"
 complete -c transom -n "__fish_transom_using_subcommand install-helper" -l remove -d 'Remove the links'
 complete -c transom -n "__fish_transom_using_subcommand install-helper" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and not __fish_seen_subcommand_from serve enter help" -s h -l help -d 'Print help (see more with \'--help\')'

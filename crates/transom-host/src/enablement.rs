@@ -11,6 +11,7 @@ use transom_module::{Errno, Error, Result};
 #[derive(Debug, Clone)]
 pub struct Enablement {
     file: PathBuf,
+    makes_directory: bool,
 }
 
 /// The content of the file.
@@ -21,10 +22,23 @@ struct State {
 }
 
 impl Enablement {
-    /// As that file says, which need not exist.
+    /// As that file says, which need not exist, though its directory has to when
+    /// something is said.
     #[must_use]
     pub fn at(file: impl Into<PathBuf>) -> Self {
-        Self { file: file.into() }
+        Self {
+            file: file.into(),
+            makes_directory: false,
+        }
+    }
+
+    /// The same; the directory is made when something is said.
+    #[must_use]
+    pub fn in_own_directory(file: impl Into<PathBuf>) -> Self {
+        Self {
+            file: file.into(),
+            makes_directory: true,
+        }
     }
 
     /// Where it is kept.
@@ -51,7 +65,7 @@ impl Enablement {
         }
         let failed = |error| Error::from_host(error, self.cannot("write"));
         let text = serde_json::to_string_pretty(&state).map_err(|error| failed(error.into()))?;
-        if let Some(directory) = self.file.parent() {
+        if let (true, Some(directory)) = (self.makes_directory, self.file.parent()) {
             fs::create_dir_all(directory).map_err(failed)?;
         }
         // Whoever reads meanwhile sees the one or the other.
@@ -92,8 +106,9 @@ mod tests {
     fn what_is_said_is_remembered() {
         let directory = transom_test::temp_dir().unwrap();
         let file = directory.path().join("sub/modules.json");
-        let said = |name: &str| Enablement::at(&file).is_enabled(name).unwrap();
-        let say = |name: &str, enabled| Enablement::at(&file).set(name, enabled).unwrap();
+        let enablement = Enablement::in_own_directory(&file);
+        let said = |name: &str| enablement.is_enabled(name).unwrap();
+        let say = |name: &str, enabled| enablement.set(name, enabled).unwrap();
         assert!(said("one"));
         say("one", true);
         assert!(!file.exists());
@@ -104,6 +119,16 @@ mod tests {
         assert!(said("one") && !said("two"));
         let left = fs::read_dir(file.parent().unwrap()).unwrap().count();
         assert_eq!(left, 1);
+    }
+
+    #[test]
+    fn a_missing_directory_is_an_error_unless_it_is_our_own() {
+        let directory = transom_test::temp_dir().unwrap();
+        let file = directory.path().join("sub/modules.json");
+        let error = Enablement::at(&file).set("one", false).unwrap_err();
+        assert_eq!(error.errno(), Errno::ENOENT);
+        assert!(error.to_string().contains("sub/modules.json"), "{error}");
+        assert!(!directory.path().join("sub").exists());
     }
 
     #[test]

@@ -12,6 +12,7 @@
 )]
 
 mod apart;
+mod children;
 pub mod credentials;
 pub mod file_handle;
 pub mod file_status;
@@ -26,4 +27,5 @@ pub mod unlink;
 pub mod volume_requests;
 
 pub use apart::write_apart;
+pub use children::keep_descriptors_from_children;
 pub use look_ahead::{Place, look_ahead};

@@ -21,6 +21,7 @@ mod report_files;
 mod sandboxfs;
 mod scratch_base;
 mod signals;
+mod standard_output;
 mod summary;
 mod trace_files;
 

@@ -1,7 +1,5 @@
 //! The table of what is built in.
 
-use std::path::PathBuf;
-
 use transom_host::{Enablement, Host, Modules};
 use transom_passthrough::PassthroughModule;
 
@@ -18,9 +16,11 @@ pub(crate) fn built_in() -> Modules {
 
 /// Which modules may be loaded on this machine.
 pub(crate) fn enablement() -> Enablement {
-    let file =
-        std::env::var_os(ENABLEMENT_VARIABLE).map_or_else(|| ENABLEMENT_FILE.into(), PathBuf::from);
-    Enablement::at(file)
+    let named = std::env::var_os(ENABLEMENT_VARIABLE).filter(|file| !file.is_empty());
+    named.map_or_else(
+        || Enablement::in_own_directory(ENABLEMENT_FILE),
+        Enablement::at,
+    )
 }
 
 /// Loads with these modules.

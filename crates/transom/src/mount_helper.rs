@@ -115,9 +115,8 @@ fn mount(arguments: HelperArguments, program: &str) -> anyhow::Result<bool> {
     let known = manifest
         .as_ref()
         .map_or(&[][..], |manifest| manifest.options);
-    let unknown = options.unknown_to(known);
-    if let ([unknown, ..], false) = (&unknown[..], arguments.sloppy) {
-        bail!("unknown mount option `{unknown}`; docs/modules.md lists them all");
+    if !arguments.sloppy {
+        options.refuse_unknown_to(known)?;
     }
     if arguments.fake {
         return Ok(true);
@@ -132,7 +131,8 @@ fn mount(arguments: HelperArguments, program: &str) -> anyhow::Result<bool> {
             names.join(", ")
         )
     })?;
-    let unknown: Vec<_> = unknown.into_iter().map(str::to_owned).collect();
+    let unknown = options.unknown_to(known).into_iter();
+    let unknown: Vec<_> = unknown.map(str::to_owned).collect();
     let options = mount_options::without(&arguments.options, &unknown);
     mounting::in_background(&MountRequest {
         module,

@@ -45,6 +45,8 @@ pub(crate) struct MountOptions {
     pub(crate) access_times: Option<AccessTimes>,
     /// Change what is mounted already.
     pub(crate) remount: bool,
+    /// A source that is not there is not mounted, and that is no error.
+    pub(crate) nofail: bool,
     pub(crate) module: Option<String>,
     pub(crate) passthrough: PassthroughChoice,
     pub(crate) idmapped: bool,
@@ -76,9 +78,12 @@ const WITHOUT_EFFECT: &[&str] = &[
     "noowner",
     "group",
     "nogroup",
-    "nofail",
     "_netdev",
     "async",
+    "nolazytime",
+    "nomand",
+    "noiversion",
+    "silent",
     "loud",
     "allow_other",
     "default_permissions",
@@ -96,6 +101,9 @@ impl MountOptions {
     pub(crate) fn parse<T: AsRef<str>>(texts: &[T]) -> anyhow::Result<Self> {
         let mut options = Self::default();
         for option in texts.iter().flat_map(|text| split(text.as_ref())) {
+            if option.matches('"').count() % 2 == 1 {
+                bail!("mount option `{option}`: a quote is not closed");
+            }
             match option.split_once('=') {
                 None => options.flag(option)?,
                 Some((key, value)) => options.value(key, unquoted(value))?,
@@ -113,6 +121,14 @@ impl MountOptions {
         let is_known = |name: &str| module.iter().any(|(known, _)| *known == name);
         let names = self.named.iter().map(|(name, _)| name.as_str());
         names.filter(|name| !is_known(name)).collect()
+    }
+
+    /// Refuses options that neither we know nor a module that knows these.
+    pub(crate) fn refuse_unknown_to(&self, module: &[(&str, &str)]) -> anyhow::Result<()> {
+        if let [unknown, ..] = self.unknown_to(module)[..] {
+            bail!("unknown mount option `{unknown}`; docs/modules.md lists them all");
+        }
+        Ok(())
     }
 
     /// For a new mount.
@@ -164,6 +180,7 @@ impl MountOptions {
                 self.access_times = Some(AccessTimes::Relative);
             }
             "remount" => self.remount = true,
+            "nofail" => self.nofail = true,
             "idmapped" => self.idmapped = true,
             "" => {}
             "module" | "passthrough" | "log" => bail!("mount option `{option}` needs a value"),
@@ -280,12 +297,20 @@ mod tests {
 
     #[test]
     fn what_is_ours() {
-        let options = parsed("module=passthrough,passthrough=ro,idmapped,log=\"/a,b\"");
+        let options = parsed("module=passthrough,passthrough=ro,idmapped,nofail,log=\"/a,b\"");
+        assert!(options.nofail);
         assert_eq!(options.module.as_deref(), Some("passthrough"));
         assert_eq!(options.passthrough, PassthroughChoice::Ro);
         assert!(options.idmapped);
         assert_eq!(options.log, Some("/a,b".into()));
-        for text in ["passthrough=yes", "passthrough", "module", "log"] {
+        for text in [
+            "passthrough=yes",
+            "passthrough",
+            "module",
+            "log",
+            "log=\"/a,ro",
+            "log=/a\"",
+        ] {
             let error = MountOptions::parse(&[text]).unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
         }
@@ -293,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_the_module_is_asked() {
-        let options = parsed("cache=10s,rw,sync,user_id=0");
+        let options = parsed("cache=10s,rw,sync,silent,user_id=0");
         let module = [("cache", "")];
         assert_eq!(options.unknown_to(&module), ["sync", "user_id"]);
         let texts = ["cache=10s,rw".into(), "sync,user_id=0".into()];

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! It is another process from the beginning, because a process with threads
-//! cannot be divided into two. Until it is ready, the server has the standard
-//! error of who started it, and says there itself what went wrong.
+//! cannot be divided into two. Of the open files of who started it, the server
+//! has the standard error alone, until it is ready, and says there itself what
+//! went wrong. If nobody waits any more when it is ready, it unmounts.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -23,9 +24,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags};
 use rustix::io::Errno;
-use rustix::mount::UnmountFlags;
+use rustix::mount::{MountAttrFlags, UnmountFlags};
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::LinkNameSpaceType;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -80,9 +81,10 @@ pub(crate) enum Place {
     Background,
 }
 
-/// Has another process mount and serve. True if it did; if not, it has said
-/// why on standard error.
+/// Has another process mount and serve. True if it did, or if there is nothing
+/// to mount and that is no error; if not, it has said why on standard error.
 pub(crate) fn in_background(request: &MountRequest) -> anyhow::Result<bool> {
+    transom_sys::keep_descriptors_from_children()?;
     // By this name whatever we were called: a helper of mount(8) would take
     // other arguments.
     let mut server = Command::new("/proc/self/exe")
@@ -103,7 +105,7 @@ pub(crate) fn in_background(request: &MountRequest) -> anyhow::Result<bool> {
     if status.code().is_none() {
         bail!("the server ended before it was ready: {status}");
     }
-    Ok(false)
+    Ok(status.success())
 }
 
 /// How the server is called: the arguments of `transom mount`.
@@ -144,11 +146,16 @@ pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> 
             request.module
         );
     }
+    options.refuse_unknown_to(modules::built_in().manifest(&request.module)?.options)?;
     require_privilege()?;
     let log = options.log.as_deref().map(open_log).transpose()?;
     let request = &request.in_full()?;
     if let Some(namespace) = &request.namespace {
         enter(namespace)?;
+    }
+    if options.nofail && matches!(request.source.try_exists(), Ok(false)) {
+        tracing::info!("{} is not there", request.source.display());
+        return Ok(());
     }
     raise_descriptor_limit();
     let target = Target::open(&request.target)?;
@@ -214,11 +221,15 @@ fn load(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow::
 
 fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow::Result<Mounted> {
     let source = fs::canonicalize(&request.source).unwrap_or_else(|_| request.source.clone());
+    let mut attributes = options.mount_attributes();
+    if is_read_only_directory(&source)? {
+        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
     let session = Options {
         source: source.to_string_lossy().into_owned(),
         subtype: mount_helper::subtype(&request.module),
         read_only: options.read_only,
-        attributes: options.mount_attributes(),
+        attributes,
         passthrough: match options.passthrough {
             PassthroughChoice::Off => Passthrough::Off,
             PassthroughChoice::Ro => Passthrough::ReadOnly,
@@ -240,6 +251,13 @@ fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow:
         );
     }
     Ok(mounted)
+}
+
+/// Whether nobody can write to a directory because of how its volume is
+/// mounted. The same is to show of what is mounted of it.
+fn is_read_only_directory(source: &Path) -> io::Result<bool> {
+    let mounted = rustix::fs::statvfs(source)?;
+    Ok(source.is_dir() && mounted.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Three quarters of the descriptors that we may have: modules hold one for
@@ -366,9 +384,8 @@ fn leave_surroundings(place: Place, log: Option<&File>) -> io::Result<()> {
     if log.is_none() {
         rustix::stdio::dup2_stderr(&nothing)?;
     }
-    // Whoever waits may have given up; the mount is there all the same.
-    let _ = io::stdout()
-        .write_all(READY)
-        .and_then(|()| io::stdout().flush());
+    // It fails if who waited is gone, and then there is to be no mount.
+    io::stdout().write_all(READY)?;
+    io::stdout().flush()?;
     Ok(rustix::stdio::dup2_stdout(&nothing)?)
 }

@@ -23,7 +23,7 @@ use crate::mount_helper::HELPER;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct InstallHelperArguments {
-    /// Link into `sbin` of that directory instead.
+    /// Link into `sbin` of that directory instead, which has to exist.
     #[arg(long, value_name = "DIR", default_value = "/", value_hint = ValueHint::DirPath)]
     root: PathBuf,
     /// Remove the links.
@@ -32,7 +32,14 @@ pub(crate) struct InstallHelperArguments {
 }
 
 pub(crate) fn install_helper(arguments: &InstallHelperArguments) -> anyhow::Result<ExitCode> {
-    let directory = arguments.root.join("sbin");
+    let root = &arguments.root;
+    if !root.is_dir() {
+        bail!(
+            "there is no directory {}; make it first, or correct `--root`",
+            root.display()
+        );
+    }
+    let directory = root.join("sbin");
     let built_in = modules::built_in();
     let with_module = built_in
         .manifests()

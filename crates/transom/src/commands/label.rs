@@ -11,8 +11,8 @@ use super::open_any;
 
 /// Print the name of a volume, or change it.
 ///
-/// The name is what other tools call the label of a file system, and this also
-/// works for those of the kernel that have one. Volumes of `passthrough` keep
+/// The name is what other tools call the label of a file system. A path on a
+/// file system of the kernel names that one's, if it has one. Volumes of `passthrough` keep
 /// theirs in an extended attribute of the source, `user.transom.name`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LabelArguments {

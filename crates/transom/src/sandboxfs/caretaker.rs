@@ -25,6 +25,7 @@ pub(super) struct Caretaker {
 impl Caretaker {
     /// Starts it, for a mount that there is not yet.
     pub(super) fn start(mount_point: &Path) -> anyhow::Result<Self> {
+        transom_sys::keep_descriptors_from_children()?;
         let mut process = Command::new("/proc/self/exe")
             .arg0(super::NAMES[0])
             .arg("--caretaker")

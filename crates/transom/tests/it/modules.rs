@@ -1,6 +1,7 @@
 //! Listing modules, enabling them, and the links for mount(8).
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::symlink;
 
 use serde_json::Value;
@@ -27,12 +28,42 @@ fn modules_are_listed() {
     let output = world.run_transom(["modules", "--json"]);
     let modules: Value = serde_json::from_slice(&output.stdout).unwrap();
     let module = &modules[0];
+    assert_eq!(module["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(module["name"], "passthrough");
     assert_eq!(module["enabled"], true);
     assert_eq!(module["resources"], serde_json::json!(["directory"]));
     let capabilities = module["capabilities"].as_array().unwrap();
     assert!(capabilities.contains(&"Changes".into()), "{module}");
     assert_eq!(module["options"][0]["name"], "cache");
+}
+
+#[test]
+fn a_full_standard_output_is_an_error_and_a_closed_one_is_not() {
+    let world = World::here();
+    for arguments in [
+        &["modules"][..],
+        &["modules", "--json"],
+        &["run", "--dry-run", "--", "true"],
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = world.transom().args(arguments).stdout(full).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(125), "{arguments:?}");
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            complaint.starts_with("transom: cannot write to standard output: "),
+            "{arguments:?}: {complaint}"
+        );
+
+        let (reader, nobody_reads) = io::pipe().unwrap();
+        drop(reader);
+        let output = world
+            .transom()
+            .args(arguments)
+            .stdout(nobody_reads)
+            .output();
+        assert!(output.unwrap().status.success(), "{arguments:?}");
+    }
 }
 
 #[test]
@@ -47,6 +78,13 @@ fn what_is_disabled_stays_disabled() {
         let listed: Value = serde_json::from_slice(&modules(&["--json"]).stdout).unwrap();
         listed[0]["enabled"].as_bool().unwrap()
     };
+    let output = modules(&["disable", "passthrough"]);
+    assert_eq!(output.status.code(), Some(125));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("etc/modules.json"), "{complaint}");
+    assert!(!world.path().join("etc").exists());
+
+    world.directory("etc");
     for enabled in [false, true] {
         let word = if enabled { "enable" } else { "disable" };
         assert!(modules(&[word, "passthrough"]).status.success());
@@ -72,6 +110,14 @@ fn helpers_are_linked_and_removed() {
     };
     let links = ["mount.fuse.transom", "mount.fuse.transom-passthrough"];
     let link = |name: &str| world.path().join("root/sbin").join(name);
+    for arguments in [&[][..], &["--remove"]] {
+        let output = install(arguments);
+        assert_eq!(output.status.code(), Some(125));
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(complaint.contains("no directory root;"), "{complaint}");
+        assert!(!world.path().join("root").exists());
+    }
+    world.directory("root");
     // Again: what links to an older program is replaced.
     for _ in 0..2 {
         assert!(install(&[]).status.success());

@@ -110,6 +110,8 @@ fn privileged_options_are_those_of_the_mount() {
         ("strictatime", "rw"),
         ("nosymfollow", "rw,relatime,nosymfollow"),
         ("allow_other,default_permissions,auto", "rw,relatime"),
+        ("silent", "rw,relatime"),
+        ("async,nolazytime,nomand,noiversion,loud", "rw,relatime"),
     ] {
         for mount in [
             "mount -t fuse.transom-passthrough src dst",
@@ -181,6 +183,11 @@ fn privileged_what_is_refused_is_named() {
             "`sync`",
         ),
         (
+            "transom mount passthrough src dst -o ro,log=\\\"log",
+            125,
+            "mount option `log=\"log`",
+        ),
+        (
             "mount -t fuse.transom-passthrough src dst -o allow_root",
             1,
             "`allow_root`",
@@ -188,7 +195,7 @@ fn privileged_what_is_refused_is_named() {
         (
             "mount -t fuse.transom src dst -o module=passthrough,bogus=1",
             1,
-            "`bogus`",
+            "unknown mount option `bogus`; docs/modules.md lists them all",
         ),
         ("mount -t fuse.transom src dst", 1, "module=NAME"),
         (
@@ -222,7 +229,11 @@ fn privileged_what_is_refused_is_named() {
             "missing",
         ),
         ("mount.fuse.transom-passthrough", 1, "SOURCE"),
-        ("transom mount passthrough src dst -o bogus", 125, "`bogus`"),
+        (
+            "transom mount passthrough src dst -o bogus=1",
+            125,
+            "unknown mount option `bogus`; docs/modules.md lists them all",
+        ),
         (
             "transom mount passthrough src dst -o remount,ro",
             125,
@@ -262,6 +273,85 @@ fn privileged_what_is_refused_is_named() {
         let said = run(&format!("{command}\nended; ! mountpoint -q dst"));
         assert!(said.contains(words), "{command}: {said}");
     }
+}
+
+#[test]
+fn privileged_the_server_keeps_nothing_of_its_caller() {
+    privileged!("mount");
+    // Neither a lock nor the other end of a pipe, whoever calls.
+    for mount in [
+        "transom mount passthrough src dst",
+        "mount -t fuse.transom-passthrough src dst",
+    ] {
+        let seen = run(&format!(
+            r#"
+            exec 8> lock 9> other; flock 8; {mount}; exec 8>&- 9>&-
+            flock --nonblock lock echo unlocked
+            find /proc/$(servers)/fd -lname "$here/*" | wc -l; umount dst; ended
+            x=$({{ {mount}; }} 3>&1); echo "${{x}}mounted"; umount dst
+            "#
+        ));
+        assert_eq!(seen, "unlocked\n0\nmounted\n", "{mount}");
+    }
+}
+
+#[test]
+fn privileged_with_nofail_only_a_missing_source_is_no_error() {
+    privileged!("mount");
+    let seen = run(r#"
+        echo $here/later $dst fuse.transom-passthrough nofail > tab
+        mount -T tab -a; mount -T tab $dst; transom mount passthrough later dst -o nofail
+        ! mountpoint -q dst
+        mkdir later; mount -T tab -a; mountpoint -q dst && echo mounted; umount dst
+        echo $here/src/file $dst fuse.transom-passthrough nofail > tab
+        refused 32 mount -T tab $dst | grep -o 'is a file'
+        refused 125 transom mount passthrough later missing -o nofail | grep -o 'cannot mount on'
+        refused 125 transom mount passthrough missing dst | grep -o 'No such file'
+    "#);
+    assert_eq!(seen, "mounted\nis a file\ncannot mount on\nNo such file\n");
+}
+
+#[test]
+fn privileged_the_usual_table_of_modules_is_that_of_the_machine() {
+    privileged!("mount");
+    // Also if the variable is there and names nothing.
+    let seen = run(r#"
+        mkdir sbin/etc sbin/etc-work
+        mount -t overlay -o "lowerdir=/etc,upperdir=$here/sbin/etc,workdir=$here/sbin/etc-work" \
+            overlay /etc
+        rm -rf /etc/transom
+        TRANSOM_MODULES= transom modules disable passthrough
+        grep passthrough /etc/transom/modules.json
+        refused 125 transom mount passthrough src dst | grep -o 'is disabled'
+        umount /etc
+    "#);
+    assert_eq!(seen, "    \"passthrough\"\nis disabled\n");
+}
+
+#[test]
+fn privileged_a_source_that_is_mounted_read_only() {
+    privileged!("mount");
+    let seen = run(r#"
+        options() { findmnt -no OPTIONS dst | sed 's/,user_id=0.*//'; }
+        mount --bind src src; mount -o remount,bind,ro src
+        transom mount passthrough src dst; options
+        (: > dst/new) 2> /dev/null || echo not written
+        mount -o remount,bind,rw src; mount -o remount,rw dst
+        options; umount dst; umount src
+    "#);
+    assert_eq!(seen, "ro,relatime\nnot written\nrw,relatime\n");
+}
+
+#[test]
+fn privileged_nothing_is_mounted_for_who_is_gone() {
+    privileged!("mount");
+    // As when `transom mount` is killed while its server starts.
+    let seen = run(r#"
+        mkfifo pipe; exec 7<> pipe 8> pipe 7<&-
+        refused 125 timeout 60 transom mount --background-server passthrough $src $dst >&8
+        ended; ! mountpoint -q dst
+    "#);
+    assert_eq!(seen, "");
 }
 
 #[test]

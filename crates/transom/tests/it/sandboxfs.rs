@@ -522,6 +522,18 @@ fn privileged_it_ends_without_a_mount_however_it_ends() {
 }
 
 #[test]
+fn privileged_the_caretaker_keeps_nothing_of_who_started_the_server() {
+    privileged!("mount");
+    let host = Host::new();
+    let lock = File::create(host.path("lock")).unwrap();
+    rustix::io::fcntl_setfd(&lock, rustix::io::FdFlags::empty()).unwrap();
+    let bazel = Bazel::start(&host);
+    let files = format!("/proc/{}/fd", bazel.caretaker());
+    eventually(|| names(files.as_ref()) == ["0", "1", "2"]);
+    assert!(bazel.close().success());
+}
+
+#[test]
 fn privileged_actions_that_still_run_keep_nobody() {
     privileged!("mount");
     let host = Host::new();
