@@ -18,6 +18,7 @@ mod mount_options;
 mod mounting;
 mod progress;
 mod report_files;
+mod result_files;
 mod sandboxfs;
 mod scratch_base;
 mod signals;

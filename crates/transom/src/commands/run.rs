@@ -177,12 +177,14 @@ fn prepare_and_run(
         arguments.outputs.keep_failed,
     )?;
     let trace = view.trace();
+    // An error of these comes last: what there is to say about the run is said.
+    let mut written = Ok(());
     if let Some(trace) = &trace {
         let target = action.outputs.first().map_or_else(
             || "action".into(),
             |output| output.path.as_os_str().to_string_lossy().into_owned(),
         );
-        trace_files::write(trace, &arguments.report, &target)?;
+        written = trace_files::write(trace, &arguments.report, &target);
     }
     for message in &outcome.errors {
         exit::tell(message);
@@ -208,6 +210,7 @@ fn prepare_and_run(
             time: finished.phases.run,
         })?;
     }
+    written?;
     let summary = Summary {
         exit_code: outcome.end.code(),
         exit: finished.exit.into(),

@@ -18,6 +18,7 @@ over_fuse!(
     only_uses_of_what_was_there_are_inputs,
     what_is_discarded_is_no_output,
     it_ends_as_the_command_does,
+    what_cannot_be_written_leaves_the_old_file,
     what_is_declared_is_compared,
     an_end_by_a_signal_leaves_nothing,
 );
@@ -255,6 +256,31 @@ fn it_ends_as_the_command_does(world: &World) {
     run(world, &["learn", "--whole", "made"], &["true"]).exited(125);
     let quiet = run(world, &["learn", "--quiet"], &["true"]).succeeded();
     assert_eq!(quiet.stderr(), "");
+}
+
+fn what_cannot_be_written_leaves_the_old_file(world: &World) {
+    world.file("names/with\na-line-break", "");
+    world.file("learnt.d", "old: rule\n");
+    let files = [
+        "--depfile",
+        "learnt.d",
+        "--report",
+        "page",
+        "--trace",
+        "trace",
+    ];
+    let arguments = [&["learn", "--manifest", "learnt.json"][..], &files].concat();
+    run(world, &arguments, &["sh", "-c", "cat names/*"])
+        .exited(125)
+        .says("transom wrap learn")
+        .says("cannot write learnt.d: a depfile cannot name");
+    assert_eq!(world.read("learnt.d"), "old: rule\n");
+    for written in ["learnt.json", "page", "trace"] {
+        assert!(world.exists(written), "{written}");
+    }
+    let entries = fs::read_dir(world.path()).unwrap();
+    let mut names = entries.map(|entry| entry.unwrap().file_name());
+    assert!(!names.any(|name| name.to_string_lossy().starts_with(".transom")));
 }
 
 fn what_is_declared_is_compared(world: &World) {

@@ -19,7 +19,7 @@ use super::{compared, findings};
 use crate::declared::read_manifest;
 use crate::exit::{self, End};
 use crate::report_files;
-use crate::trace_files::write_to;
+use crate::result_files::write_to;
 
 /// Run a command in a view of everything, and write what it needed and made.
 ///
@@ -117,7 +117,8 @@ fn run_and_learn(arguments: &LearnArguments) -> anyhow::Result<End> {
         network: world.network,
         host_tmp: world.host_tmp,
     };
-    write_files(arguments, &action, watched.exit.is_success())?;
+    // Told of below: whatever cannot be written, the report can.
+    let written = write_files(arguments, &action, watched.exit.is_success());
 
     let end = End::of(watched.exit);
     let mut tables = findings::problems(&learned);
@@ -133,6 +134,7 @@ fn run_and_learn(arguments: &LearnArguments) -> anyhow::Result<End> {
         tables,
     };
     report.tell(arguments.quiet, arguments.report.as_deref())?;
+    written?;
     Ok(end)
 }
 

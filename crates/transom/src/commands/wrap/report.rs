@@ -4,15 +4,16 @@
 //! only its first rows, and in `html.rs` as a page with all of them.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Context;
 use comfy_table::{CellAlignment, Table as Columns, presets};
 use transom_projection::{ViewPath, shown};
 
 use super::html;
 use crate::exit::End;
+use crate::result_files::write_to;
 
 /// The most rows of a table that the terminal shows.
 const TERMINAL_ROWS_MAX: usize = 10;
@@ -135,10 +136,7 @@ const DIM: Style = Style::new().dimmed();
 impl Report {
     /// Tells it on standard error, and writes the page if one is wanted.
     pub(super) fn tell(&self, quiet: bool, page: Option<&Path>) -> anyhow::Result<()> {
-        if let Some(path) = page {
-            std::fs::write(path, html::page(self))
-                .with_context(|| format!("cannot write {}", shown(path)))?;
-        }
+        write_to(page, |out| out.write_all(html::page(self).as_bytes()))?;
         if !quiet {
             let mut text = String::new();
             // Writing to a string cannot fail.
