@@ -16,6 +16,7 @@ use transom_sandbox::{Exit, Output, Usage};
 use crate::commands::run::ReportArguments;
 use crate::control::to_value;
 use crate::result_files::write_to;
+use crate::streams;
 
 /// What became of one run. Its fields are the JSON of `--json`, which
 /// `docs/summary.md` describes.
@@ -208,7 +209,7 @@ impl Summary {
             Some(path) => write_to(Some(path), |out| {
                 write!(out, "{}", anstream::adapter::strip_str(&text))
             })?,
-            None => anstream::eprint!("{text}"),
+            None => streams::complain(text),
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use transom_projection::{Tree, shown};
 use crate::control::to_value;
 use crate::covers;
 use crate::declared::{read_manifest, view_name};
+use crate::streams::print_line;
 
 /// Say why a path exists in a view, or why it does not.
 ///
@@ -42,9 +43,9 @@ pub(crate) fn explain(arguments: ExplainArguments) -> anyhow::Result<ExitCode> {
         (explained.text, explained.explanation)
     };
     if json {
-        anstream::println!("{}", serde_json::to_string_pretty(&value)?);
+        print_line(serde_json::to_string_pretty(&value)?)?;
     } else {
-        anstream::println!("{text}");
+        print_line(text)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use transom_module::ModuleManifest;
 
 use crate::modules;
+use crate::streams::print_line;
 
 /// List the modules, and enable or disable them.
 ///
@@ -60,7 +61,7 @@ fn list(as_json: bool) -> anyhow::Result<()> {
     }
     if as_json {
         let rows: Vec<_> = rows.iter().map(to_json).collect();
-        anstream::println!("{}", serde_json::to_string_pretty(&rows)?);
+        print_line(serde_json::to_string_pretty(&rows)?)?;
         return Ok(());
     }
     let mut table = Table::new();
@@ -84,7 +85,7 @@ fn list(as_json: bool) -> anyhow::Result<()> {
         ]);
     }
     for line in table.lines() {
-        anstream::println!("{}", line.strip_prefix(' ').unwrap_or(&line).trim_end());
+        print_line(line.strip_prefix(' ').unwrap_or(&line).trim_end())?;
     }
     Ok(())
 }

@@ -40,6 +40,7 @@ use crate::exit::End;
 use crate::progress::Progress;
 use crate::scratch_base::scratch_base;
 use crate::signals::HeldSignals;
+use crate::streams::print_line;
 use crate::summary::{Measured, OutputState, OutputSummary, Summary, Times};
 use crate::{covers, exit, kept, report_files, trace_files};
 
@@ -365,19 +366,20 @@ impl Control {
 
 /// What `--dry-run` prints.
 fn print_view(view: &View, choice: &Choice) -> anyhow::Result<()> {
-    view.walk(|path, entry| {
-        match entry {
-            WalkEntry::Directory => anstream::println!("{path}/"),
-            WalkEntry::File(version) => {
-                anstream::println!("{path} = {}", shown(&version.host_path()));
-            }
-            WalkEntry::WholeDirectory(directory) => {
-                anstream::println!("{path}/ = {}/ (whole)", shown(&directory.path()));
-            }
-            WalkEntry::Symlink { target } => anstream::println!("{path} -> {}", shown(&target)),
+    view.walk(|path, entry| match entry {
+        WalkEntry::Directory => print_line(format_args!("{path}/")),
+        WalkEntry::File(version) => {
+            print_line(format_args!("{path} = {}", shown(&version.host_path())))
         }
-        Ok::<_, std::io::Error>(())
+        WalkEntry::WholeDirectory(directory) => {
+            let directory = shown(&directory.path()).to_string();
+            print_line(format_args!("{path}/ = {directory}/ (whole)"))
+        }
+        WalkEntry::Symlink { target } => print_line(format_args!("{path} -> {}", shown(&target))),
     })?;
-    anstream::println!("engine {} ({})", choice.engine.name(), choice.reason);
-    Ok(())
+    print_line(format_args!(
+        "engine {} ({})",
+        choice.engine.name(),
+        choice.reason
+    ))
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use transom_control::{Change, Client, Description};
 
 use crate::control::{self, to_value};
+use crate::streams::print_line;
 use transom_projection::shown;
 
 /// Look at running views and change them while they are used.
@@ -187,12 +188,12 @@ pub(crate) fn view(arguments: ViewArguments) -> anyhow::Result<ExitCode> {
 
 fn update(view: &str, changes: Vec<Change>) -> anyhow::Result<ExitCode> {
     let epoch = connect(view)?.update(changes)?;
-    anstream::println!("{view} is at epoch {epoch}");
+    print_line(format_args!("{view} is at epoch {epoch}"))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn print(value: &Value) -> anyhow::Result<ExitCode> {
-    anstream::println!("{}", serde_json::to_string_pretty(value)?);
+    print_line(serde_json::to_string_pretty(value)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -270,7 +271,7 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
         ]);
     }
     for line in table.lines() {
-        anstream::println!("{}", line.trim());
+        print_line(line.trim())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -18,6 +18,7 @@ over_fuse!(
     only_uses_of_what_was_there_are_inputs,
     what_is_discarded_is_no_output,
     it_ends_as_the_command_does,
+    it_ends_as_the_command_does_even_if_nothing_can_be_printed,
     what_cannot_be_written_leaves_the_old_file,
     what_is_declared_is_compared,
     an_end_by_a_signal_leaves_nothing,
@@ -256,6 +257,17 @@ fn it_ends_as_the_command_does(world: &World) {
     run(world, &["learn", "--whole", "made"], &["true"]).exited(125);
     let quiet = run(world, &["learn", "--quiet"], &["true"]).succeeded();
     assert_eq!(quiet.stderr(), "");
+}
+
+fn it_ends_as_the_command_does_even_if_nothing_can_be_printed(world: &World) {
+    learn(world, "true");
+    for what in ["learn", "enforce"] {
+        let arguments = [what, "--manifest", "learnt.json"];
+        let mut ending = wrap(world, &arguments, &["sh", "-c", "exit 3"]);
+        let full = fs::OpenOptions::new().write(true).open("/dev/full");
+        let status = ending.stderr(full.unwrap()).status().unwrap();
+        assert_eq!(status.code(), Some(3), "{what}");
+    }
 }
 
 fn what_cannot_be_written_leaves_the_old_file(world: &World) {

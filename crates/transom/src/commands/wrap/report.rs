@@ -14,6 +14,7 @@ use transom_projection::{ViewPath, shown};
 use super::html;
 use crate::exit::End;
 use crate::result_files::write_to;
+use crate::streams;
 
 /// The most rows of a table that the terminal shows.
 const TERMINAL_ROWS_MAX: usize = 10;
@@ -141,7 +142,7 @@ impl Report {
             let mut text = String::new();
             // Writing to a string cannot fail.
             let _ = self.write(&mut text);
-            anstream::eprint!("{text}");
+            streams::complain(text);
         }
         Ok(())
     }
