@@ -20,6 +20,7 @@ over_fuse!(
     it_ends_as_the_command_does,
     it_ends_as_the_command_does_even_if_nothing_can_be_printed,
     what_cannot_be_written_leaves_the_old_file,
+    a_report_that_cannot_be_written_is_told_first,
     what_is_declared_is_compared,
     an_end_by_a_signal_leaves_nothing,
 );
@@ -293,6 +294,21 @@ fn what_cannot_be_written_leaves_the_old_file(world: &World) {
     let entries = fs::read_dir(world.path()).unwrap();
     let mut names = entries.map(|entry| entry.unwrap().file_name());
     assert!(!names.any(|name| name.to_string_lossy().starts_with(".transom")));
+}
+
+fn a_report_that_cannot_be_written_is_told_first(world: &World) {
+    learn(world, "echo old > made");
+    let arguments = [
+        "enforce",
+        "--manifest",
+        "learnt.json",
+        "--report",
+        "no/such",
+    ];
+    run(world, &arguments, &["sh", "-c", "echo new > made"])
+        .exited(125)
+        .says("is no directory; make it first");
+    assert_eq!(world.read("made"), "old\n");
 }
 
 fn what_is_declared_is_compared(world: &World) {

@@ -19,6 +19,7 @@ use crate::commands::run::{
     InputArguments, OutputArguments, ReportArguments, RunArguments, Traced, run_traced,
 };
 use crate::summary::duration;
+use crate::{exit, report_files};
 
 /// Run a command in a view of exactly what a manifest declares, and tell what it
 /// missed.
@@ -54,6 +55,11 @@ pub(crate) struct EnforceArguments {
 }
 
 pub(super) fn enforce(arguments: &EnforceArguments) -> ExitCode {
+    if let Some(path) = &arguments.report
+        && let Err(error) = report_files::check_file("--report", path)
+    {
+        return exit::report(&error);
+    }
     let run = RunArguments {
         inputs: InputArguments {
             manifest: Some(arguments.manifest.clone()),
