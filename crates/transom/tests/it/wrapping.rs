@@ -256,6 +256,10 @@ fn it_ends_as_the_command_does(world: &World) {
         .exited(125)
         .says("is no directory; make it first");
     run(world, &["learn", "--whole", "made"], &["true"]).exited(125);
+    run(world, &["learn", "--manifest", "-"], &["true"])
+        .exited(125)
+        .says("--manifest: `-` would be standard output");
+    assert!(!world.exists("-"));
     let quiet = run(world, &["learn", "--quiet"], &["true"]).succeeded();
     assert_eq!(quiet.stderr(), "");
 }
