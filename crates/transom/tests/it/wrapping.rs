@@ -17,6 +17,7 @@ over_fuse!(
     everything_that_is_made_is_known,
     only_uses_of_what_was_there_are_inputs,
     what_is_discarded_is_no_output,
+    what_can_be_done_is_said,
     it_ends_as_the_command_does,
     it_ends_as_the_command_does_even_if_nothing_can_be_printed,
     what_cannot_be_written_leaves_the_old_file,
@@ -245,9 +246,31 @@ fn what_is_discarded_is_no_output(world: &World) {
     assert_eq!(random.count(), 1, "that of learning is still there");
 }
 
+fn what_can_be_done_is_said(world: &World) {
+    let learning = run(world, &["learn"], &["test", "-e", "nothing"]).exited(1);
+    assert!(!learning.stderr().contains("Nothing was made"));
+    run(world, &["learn"], &["true"])
+        .succeeded()
+        .says("Nothing was made. What was up to date was not built");
+    let manifest = learn(world, "read id < /proc/sys/kernel/random/uuid; echo made > made; > made.$id");
+    assert_eq!(here(world, &manifest["outputs"]).len(), 2);
+    let enforced = ["enforce", "--manifest", "learnt.json"];
+    run(world, &enforced, &[])
+        .exited(123)
+        .says("learn again with `--discard PATH`");
+    let learning = [env!("CARGO_BIN_EXE_transom"), "wrap", "learn", "--", "true"];
+    if world.is_root() {
+        run(world, &["learn"], &learning)
+            .exited(125)
+            .says("or /dev is not the host's, as in a view");
+    }
+}
+
 fn it_ends_as_the_command_does(world: &World) {
     let arguments = ["learn", "--manifest", "manifest", "--trace", "trace"];
-    run(world, &arguments, &["sh", "-c", "echo made > made; exit 7"]).exited(7);
+    run(world, &arguments, &["sh", "-c", "echo made > made; exit 7"])
+        .exited(7)
+        .says("manifest was not written: the command failed.");
     assert!(!world.exists("manifest") && world.exists("trace"));
     assert_eq!(world.read("made"), "made\n", "it was written in place");
     run(world, &arguments, &["no-such-command"]).exited(127);

@@ -41,7 +41,7 @@ pub(crate) struct LearnArguments {
     #[arg(long, value_name = "FILE")]
     depfile: Option<PathBuf>,
     /// The target that the depfile names. [default: the first file the command
-    /// made]
+    /// made, or `action` if it made none]
     #[arg(long, value_name = "NAME", requires = "depfile")]
     target: Option<OsString>,
     /// Write a report as a page for browsers, in one file.
@@ -131,6 +131,7 @@ fn run_and_learn(arguments: &LearnArguments) -> anyhow::Result<End> {
         command: command_line(&arguments.command),
         exit: end.into(),
         numbers: findings::numbers(&learned, &watched),
+        notes: notes(arguments, &learned, watched.exit.is_success()),
         tables,
     };
     report.tell(arguments.quiet, arguments.report.as_deref())?;
@@ -180,6 +181,21 @@ fn check_files(arguments: &LearnArguments) -> anyhow::Result<()> {
         Some(path) => report_files::check_file(flag, path),
         None => Ok(()),
     })
+}
+
+/// Why less was learnt than was perhaps expected.
+fn notes(arguments: &LearnArguments, learned: &Learned, is_success: bool) -> Vec<String> {
+    if is_success {
+        let hint = "Nothing was made. What was up to date was not built and not learnt: \
+                    make it clean, and learn again.";
+        let is_any_made = !learned.outputs.is_empty();
+        return Vec::from_iter((!is_any_made).then(|| hint.to_owned()));
+    }
+    let wanted = [&arguments.manifest, &arguments.depfile];
+    let unwritten = wanted.into_iter().flatten();
+    unwritten
+        .map(|path| format!("{} was not written: the command failed.", shown(path)))
+        .collect()
 }
 
 /// What was done can be told of every command; what is needed, only of one that

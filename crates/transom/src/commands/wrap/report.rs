@@ -30,6 +30,8 @@ pub(super) struct Report {
     pub(super) exit: Exit,
     /// Numbers with what they are.
     pub(super) numbers: Vec<(&'static str, String)>,
+    /// What to do or to know, in a sentence each.
+    pub(super) notes: Vec<String>,
     pub(super) tables: Vec<Table>,
 }
 
@@ -159,6 +161,9 @@ impl Report {
         for (label, value) in &self.numbers {
             writeln!(out, "  {label:0$}  {value}", width.unwrap_or(0))?;
         }
+        for note in &self.notes {
+            writeln!(out, "{NOTABLE}{note}{NOTABLE:#}")?;
+        }
         let tables = self.tables.iter();
         let mut tables = tables.filter(|table| !table.rows.is_empty() && !table.only_on_page);
         tables.try_for_each(|table| table.write(out))
@@ -217,6 +222,7 @@ mod tests {
                 text: "exit 0".into(),
             },
             numbers: vec![("read", "12".into()), ("absent", "3".into())],
+            notes: vec!["Clean first.".into()],
             tables: vec![
                 Table {
                     title: "Absent names",
@@ -234,7 +240,8 @@ mod tests {
         report.write(&mut text).unwrap();
         let text = anstream::adapter::strip_str(&text).to_string();
         assert!(text.starts_with("transom wrap learn exit 0 make\n  read    12\n"));
-        assert!(text.contains("Absent names (12)\n"), "{text}");
+        let table = "Clean first.\nAbsent names (12)\n";
+        assert!(text.contains(table), "{text}");
         assert!(text.ends_with("  and 2 more\n"), "{text}");
         assert!(
             !text.contains('\x1b') && !text.contains("Nothing"),
