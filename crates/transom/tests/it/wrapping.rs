@@ -252,7 +252,10 @@ fn what_can_be_done_is_said(world: &World) {
     run(world, &["learn"], &["true"])
         .succeeded()
         .says("Nothing was made. What was up to date was not built");
-    let manifest = learn(world, "read id < /proc/sys/kernel/random/uuid; echo made > made; > made.$id");
+    let manifest = learn(
+        world,
+        "read id < /proc/sys/kernel/random/uuid; echo made > made; > made.$id",
+    );
     assert_eq!(here(world, &manifest["outputs"]).len(), 2);
     let enforced = ["enforce", "--manifest", "learnt.json"];
     run(world, &enforced, &[])
