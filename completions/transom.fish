@@ -172,10 +172,11 @@ complete -c transom -n "__fish_transom_using_subcommand install-helper" -l root 
 complete -c transom -n "__fish_transom_using_subcommand install-helper" -l remove -d 'Remove the links'
 complete -c transom -n "__fish_transom_using_subcommand install-helper" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and not __fish_seen_subcommand_from serve enter help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and not __fish_seen_subcommand_from serve enter help" -s V -l version -d 'Print version'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and not __fish_seen_subcommand_from serve enter help" -f -a "serve" -d 'Serve requests on standard input until it ends'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and not __fish_seen_subcommand_from serve enter help" -f -a "enter" -d 'Run a command in a sandbox: what Bazel puts before each command'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and not __fish_seen_subcommand_from serve enter help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and __fish_seen_subcommand_from serve" -l workspace -d 'The exec root of the workspace' -r -f -a "(__fish_complete_directories)"
+complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and __fish_seen_subcommand_from serve" -l workspace -d 'The exec root of the workspace, in which actions start, such as OUTPUT_BASE/execroot/_main' -r -f -a "(__fish_complete_directories)"
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and __fish_seen_subcommand_from enter" -s h -l help -d 'Print help'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and __fish_seen_subcommand_from help" -f -a "serve" -d 'Serve requests on standard input until it ends'
