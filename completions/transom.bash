@@ -259,7 +259,7 @@ _transom() {
             return 0
             ;;
         transom__subcmd__bazel__subcmd__sandbox)
-            opts="-h --help serve enter help"
+            opts="-h -V --help --version serve enter help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

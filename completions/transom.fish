@@ -126,7 +126,7 @@ complete -c transom -n "__fish_transom_using_subcommand wrap; and not __fish_see
 complete -c transom -n "__fish_transom_using_subcommand wrap; and not __fish_seen_subcommand_from learn enforce help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -s m -l manifest -d 'Write a manifest: what `wrap enforce` and `transom run` take. Not written if the command fails' -r -F
 complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l depfile -d 'Write a depfile, for make and ninja. Not written if the command fails' -r -F
-complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l target -d 'The target that the depfile names. [default: the first file the command made]' -r
+complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l target -d 'The target that the depfile names. [default: the first file the command made, or `action` if it made none]' -r
 complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l report -d 'Write a report as a page for browsers, in one file' -r -F
 complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l trace -d 'Write every name that was asked for (JSON, see docs/trace.md)' -r -F
 complete -c transom -n "__fish_transom_using_subcommand wrap; and __fish_seen_subcommand_from learn" -l against -d 'Report what this manifest declares differently' -r -F
@@ -172,10 +172,11 @@ complete -c transom -n "__fish_transom_using_subcommand install-helper" -l root 
 complete -c transom -n "__fish_transom_using_subcommand install-helper" -l remove -d 'Remove the links'
 complete -c transom -n "__fish_transom_using_subcommand install-helper" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and not __fish_seen_subcommand_from serve enter help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and not __fish_seen_subcommand_from serve enter help" -s V -l version -d 'Print version'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and not __fish_seen_subcommand_from serve enter help" -f -a "serve" -d 'Serve requests on standard input until it ends'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and not __fish_seen_subcommand_from serve enter help" -f -a "enter" -d 'Run a command in a sandbox: what Bazel puts before each command'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and not __fish_seen_subcommand_from serve enter help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and __fish_seen_subcommand_from serve" -l workspace -d 'The exec root of the workspace' -r -f -a "(__fish_complete_directories)"
+complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and __fish_seen_subcommand_from serve" -l workspace -d 'The exec root of the workspace, in which actions start, such as OUTPUT_BASE/execroot/_main' -r -f -a "(__fish_complete_directories)"
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and __fish_seen_subcommand_from enter" -s h -l help -d 'Print help'
 complete -c transom -n "__fish_transom_using_subcommand bazel-sandbox; and __fish_seen_subcommand_from help" -f -a "serve" -d 'Serve requests on standard input until it ends'

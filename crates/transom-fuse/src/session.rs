@@ -109,7 +109,8 @@ impl fmt::Display for MountError {
             Self::Device(error) if error.kind() == io::ErrorKind::NotFound => {
                 write!(
                     f,
-                    "{} does not exist: the kernel lacks FUSE (try `modprobe fuse`)",
+                    "{} does not exist: the kernel lacks FUSE (try `modprobe fuse`), or /dev is \
+                     not the host's, as in a view or a container",
                     fuse_device::DEVICE
                 )
             }

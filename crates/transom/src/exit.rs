@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use transom_sandbox::Exit;
 
-use crate::signals;
+use crate::{signals, streams};
 
 /// The command succeeded, but its outputs or inputs are not as declared.
 pub(crate) const NOT_AS_DECLARED: u8 = 123;
@@ -79,7 +79,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 pub(crate) fn tell(message: &str) {
     let lines = message.split('\n').map(harmless);
     let message = lines.collect::<Vec<_>>().join("\n");
-    anstream::eprintln!("{RED}transom:{RED:#} {message}");
+    streams::complain(format_args!("{RED}transom:{RED:#} {message}\n"));
 }
 
 /// Names are [`shown`](transom_projection::shown) where messages are made. This

@@ -18,10 +18,11 @@ mod mount_options;
 mod mounting;
 mod progress;
 mod report_files;
+mod result_files;
 mod sandboxfs;
 mod scratch_base;
 mod signals;
-mod standard_output;
+mod streams;
 mod summary;
 mod trace_files;
 
@@ -44,7 +45,9 @@ fn start_logging() {
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_target(false)
-        .without_time();
+        .without_time()
+        // It would be printed there too, and end the program.
+        .log_internal_errors(false);
     match asked {
         Ok(filter) => log.with_env_filter(filter).init(),
         Err(_) => log

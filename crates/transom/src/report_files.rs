@@ -30,8 +30,15 @@ pub(crate) fn check(reports: &ReportArguments, action: &Action) -> anyhow::Resul
     Ok(())
 }
 
-/// Finds out whether one file can be written, as far as permissions tell.
+/// Finds out whether one file can be written, as far as permissions tell. `-` is
+/// refused: it stands for a stream, and the streams are the command's.
 pub(crate) fn check_file(flag: &str, path: &Path) -> anyhow::Result<()> {
+    if path.as_os_str() == "-" {
+        bail!(
+            "{flag}: `-` would be standard output, which is the command's; name a file \
+             (`./-` if it is to be called so)"
+        );
+    }
     let absolute = std::path::absolute(path)?;
     let directory = absolute.parent().unwrap_or(Path::new("/"));
     let path = shown(path);

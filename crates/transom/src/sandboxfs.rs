@@ -59,13 +59,18 @@ const LEAVING: Duration = Duration::from_millis(500);
 /// Speaks the protocol of sandboxfs 0.2.0 on standard input and output. Bazel 3
 /// to 6 uses it with:
 ///
-///   bazel build --experimental_use_sandboxfs
-///   --experimental_sandboxfs_path=$(which transom-sandboxfs) ...
+///   bazel build --experimental_use_sandboxfs \
+///     --experimental_sandboxfs_path=$(which transom-sandboxfs) ...
 ///
 /// Options of the original that have no meaning here are accepted: --node_cache,
 /// --ttl and --xattrs.
 #[derive(Debug, Parser)]
-#[command(name = "sandboxfs", version = "0.2.0", max_term_width = 100)]
+#[command(
+    name = "sandboxfs",
+    version = "0.2.0",
+    max_term_width = 100,
+    verbatim_doc_comment
+)]
 struct Arguments {
     /// The directory to mount on.
     mount_point: PathBuf,
@@ -73,10 +78,11 @@ struct Arguments {
     /// files let.
     #[arg(long, value_name = "WHO", default_value = "self")]
     allow: Allow,
-    /// Read requests from a file instead.
+    /// Read requests from a file; `-` is standard input [default: -].
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Write answers to a file instead.
+    /// Write answers to a file or pipe that exists; `-` is standard output
+    /// [default: -].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// How many requests are worked on at once [default: processors].
@@ -253,8 +259,13 @@ fn spawn(
     Ok(())
 }
 
+/// A file that stands for no standard stream.
+fn named(path: Option<&Path>) -> Option<&Path> {
+    path.filter(|path| path.as_os_str() != "-")
+}
+
 fn open_input(arguments: &Arguments) -> anyhow::Result<Box<dyn Read + Send>> {
-    let Some(path) = &arguments.input else {
+    let Some(path) = named(arguments.input.as_deref()) else {
         return Ok(Box::new(io::stdin()));
     };
     let file = File::open(path);
@@ -264,7 +275,7 @@ fn open_input(arguments: &Arguments) -> anyhow::Result<Box<dyn Read + Send>> {
 }
 
 fn open_output(arguments: &Arguments) -> anyhow::Result<Box<dyn Write + Send>> {
-    let Some(path) = &arguments.output else {
+    let Some(path) = named(arguments.output.as_deref()) else {
         return Ok(Box::new(io::stdout()));
     };
     let file = OpenOptions::new().write(true).open(path);
@@ -289,6 +300,13 @@ mod tests {
     fn it_is_the_version_that_bazel_looks_for() {
         // Parsed by Bazel, which wants exactly this.
         assert_eq!(Arguments::command().render_version(), "sandboxfs 0.2.0\n");
+    }
+
+    #[test]
+    fn the_help_has_a_command_to_be_pasted() {
+        let help = Arguments::command().render_long_help().to_string();
+        let command = "--experimental_use_sandboxfs \\\n    --experimental_sandboxfs_path=";
+        assert!(help.contains(command), "{help}");
     }
 
     #[test]

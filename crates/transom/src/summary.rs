@@ -1,12 +1,11 @@
 //! What is told when an action has ended.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
@@ -16,6 +15,8 @@ use transom_sandbox::{Exit, Output, Usage};
 
 use crate::commands::run::ReportArguments;
 use crate::control::to_value;
+use crate::result_files::write_to;
+use crate::streams;
 
 /// What became of one run. Its fields are the JSON of `--json`, which
 /// `docs/summary.md` describes.
@@ -205,11 +206,10 @@ impl Summary {
             return Ok(());
         };
         match &wanted.report {
-            Some(path) => {
-                std::fs::write(path, anstream::adapter::strip_str(&text).to_string())
-                    .with_context(|| format!("cannot write {}", shown(&path)))?;
-            }
-            None => anstream::eprint!("{text}"),
+            Some(path) => write_to(Some(path), |out| {
+                write!(out, "{}", anstream::adapter::strip_str(&text))
+            })?,
+            None => streams::complain(text),
         }
         Ok(())
     }

@@ -1,13 +1,11 @@
 //! The files that a trace is written to.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::io::Write;
 
-use anyhow::Context;
-use transom_projection::{TraceReport, shown};
+use transom_projection::TraceReport;
 
 use crate::commands::run::ReportArguments;
+use crate::result_files::write_to;
 
 /// Writes every form of the trace that was asked for.
 pub(crate) fn write(
@@ -25,18 +23,4 @@ pub(crate) fn write(
     write_to(arguments.trace_depfile.as_deref(), |out| {
         report.write_depfile(target, out)
     })
-}
-
-/// Writes a file that was asked for, if it was.
-pub(crate) fn write_to(
-    path: Option<&Path>,
-    content: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
-) -> anyhow::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let write = || {
-        let mut out = BufWriter::new(File::create(path)?);
-        content(&mut out)?;
-        out.flush()
-    };
-    write().with_context(|| format!("cannot write {}", shown(&path)))
 }

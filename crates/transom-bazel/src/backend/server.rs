@@ -38,8 +38,9 @@ const WORKERS_MAX: usize = 16;
 /// How a backend is run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The exec root that actions start in: a directory of the one that
-    /// manifests call so.
+    /// The exec root of the workspace, such as `<output base>/execroot/_main`:
+    /// actions start in it. What manifests call `exec_root` is the directory
+    /// that holds it.
     pub workspace: PathBuf,
     /// What Bazel has to put before a command. The address of the backend and
     /// the name of the sandbox are added to it.
@@ -77,9 +78,10 @@ pub enum ServeError {
     /// There can be no sandboxes.
     #[error(transparent)]
     Sandbox(#[from] transom_sandbox::Error),
-    /// The workspace has no parent.
+    /// The workspace is no directory, or has no parent.
     #[error(
-        "the workspace {0:?} is no exec root: an absolute path with a directory above it is wanted"
+        "the workspace {0:?} is no exec root: the absolute path of a directory is wanted, with \
+         another above it"
     )]
     Workspace(PathBuf),
     /// Something that processes take for granted.
@@ -127,9 +129,10 @@ struct Backend {
     sandboxes: Arc<Sandboxes>,
     entrance: Entrance,
     wrapper: Vec<String>,
-    /// What relative host paths begin at.
+    /// What manifests call so: the directory that holds the workspace's exec
+    /// root. Relative host paths begin at it, and so do those of trees.
     exec_root: PathBuf,
-    /// Where scratch is made: beside the exec root, on its volume.
+    /// Where scratch is made: beside that, on its volume.
     scratch_base: Mutex<PathBuf>,
 }
 
@@ -138,7 +141,7 @@ impl Backend {
         let not_workspace = || ServeError::Workspace(options.workspace.clone());
         let workspace = options.workspace.file_name().ok_or_else(not_workspace)?;
         let exec_root = options.workspace.parent().ok_or_else(not_workspace)?;
-        if !exec_root.is_absolute() {
+        if !exec_root.is_absolute() || !options.workspace.is_dir() {
             return Err(not_workspace());
         }
         let scratch_base = exec_root.parent().unwrap_or(exec_root).to_owned();

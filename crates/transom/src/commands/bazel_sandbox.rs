@@ -31,11 +31,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// program, so give this one a name of its own:
 ///
 ///   ln -s "$(command -v transom)" ~/bin/transom-bazel-sandbox
-///   bazel build --sandbox_backend=transom=$HOME/bin/transom-bazel-sandbox --strategy=transom ...
+///   bazel build --strategy=transom \
+///     --sandbox_backend=transom=$HOME/bin/transom-bazel-sandbox //...
 ///
 /// The protocol is a draft, and no Bazel that has been released speaks it. See
 /// docs/bazel-sandbox.md.
 #[derive(Debug, clap::Args)]
+#[command(
+    version,
+    about = "Be a sandbox backend for Bazel",
+    verbatim_doc_comment
+)]
 pub(crate) struct BazelSandboxArguments {
     #[command(subcommand)]
     command: BazelSandboxCommand,
@@ -45,7 +51,8 @@ pub(crate) struct BazelSandboxArguments {
 enum BazelSandboxCommand {
     /// Serve requests on standard input until it ends.
     Serve {
-        /// The exec root of the workspace.
+        /// The exec root of the workspace, in which actions start, such as
+        /// OUTPUT_BASE/execroot/_main.
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         workspace: PathBuf,
     },

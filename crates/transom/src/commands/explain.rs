@@ -10,7 +10,7 @@ use transom_projection::{Tree, shown};
 use crate::control::to_value;
 use crate::covers;
 use crate::declared::{read_manifest, view_name};
-use crate::standard_output::print_line;
+use crate::streams::print_line;
 
 /// Say why a path exists in a view, or why it does not.
 ///

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use transom_module::ModuleManifest;
 
 use crate::modules;
-use crate::standard_output::print_line;
+use crate::streams::print_line;
 
 /// List the modules, and enable or disable them.
 ///

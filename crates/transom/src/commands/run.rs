@@ -40,7 +40,7 @@ use crate::exit::End;
 use crate::progress::Progress;
 use crate::scratch_base::scratch_base;
 use crate::signals::HeldSignals;
-use crate::standard_output::print_line;
+use crate::streams::print_line;
 use crate::summary::{Measured, OutputState, OutputSummary, Summary, Times};
 use crate::{covers, exit, kept, report_files, trace_files};
 
@@ -178,12 +178,14 @@ fn prepare_and_run(
         arguments.outputs.keep_failed,
     )?;
     let trace = view.trace();
+    // An error of these comes last: what there is to say about the run is said.
+    let mut written = Ok(());
     if let Some(trace) = &trace {
         let target = action.outputs.first().map_or_else(
             || "action".into(),
             |output| output.path.as_os_str().to_string_lossy().into_owned(),
         );
-        trace_files::write(trace, &arguments.report, &target)?;
+        written = trace_files::write(trace, &arguments.report, &target);
     }
     for message in &outcome.errors {
         exit::tell(message);
@@ -209,6 +211,7 @@ fn prepare_and_run(
             time: finished.phases.run,
         })?;
     }
+    written?;
     let summary = Summary {
         exit_code: outcome.end.code(),
         exit: finished.exit.into(),
@@ -368,10 +371,10 @@ fn print_view(view: &View, choice: &Choice) -> anyhow::Result<()> {
         WalkEntry::File(version) => {
             print_line(format_args!("{path} = {}", shown(&version.host_path())))
         }
-        WalkEntry::WholeDirectory(directory) => print_line(format_args!(
-            "{path}/ = {}/ (whole)",
-            shown(&directory.path())
-        )),
+        WalkEntry::WholeDirectory(directory) => {
+            let directory = shown(&directory.path()).to_string();
+            print_line(format_args!("{path}/ = {directory}/ (whole)"))
+        }
         WalkEntry::Symlink { target } => print_line(format_args!("{path} -> {}", shown(&target))),
     })?;
     print_line(format_args!(

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use transom_control::{Change, Client, Description};
 
 use crate::control::{self, to_value};
-use crate::standard_output::print_line;
+use crate::streams::print_line;
 use transom_projection::shown;
 
 /// Look at running views and change them while they are used.

@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use transom_bazel::backend::wire;
-use transom_test::HostState;
 use transom_test::bazel::{Action, Bazel, Input, MerkleTree};
+use transom_test::{HostState, temp_dir};
 
 use crate::world::{World, over_fuse};
 
@@ -26,6 +27,28 @@ over_fuse!(
     bazel_gone_in_the_middle_of_an_action_leaves_nothing,
     an_action_ends_with_what_started_it_and_leaves_nothing,
 );
+
+#[test]
+fn the_program_of_this_name_tells_its_version_and_its_use() {
+    let directory = temp_dir().unwrap();
+    let program = directory.path().join("transom-bazel-sandbox");
+    symlink(env!("CARGO_BIN_EXE_transom"), &program).unwrap();
+    let said = |argument: &str| {
+        let output = Command::new(&program).arg(argument).output().unwrap();
+        assert!(output.status.success(), "{argument}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        said("--version"),
+        format!("transom-bazel-sandbox {version}\n")
+    );
+    let lines = said("--help");
+    let mut lines = lines.lines().map(str::trim_start);
+    let is_line = |line: &str| line.starts_with("ln -s ") && !line.contains("bazel build");
+    assert!(lines.any(is_line));
+    assert_eq!(lines.next(), Some("bazel build --strategy=transom \\"),);
+}
 
 /// The exec root of the workspace.
 const WORKSPACE: &str = "base/execroot/_main";
@@ -392,6 +415,18 @@ fn a_broken_handshake_and_a_broken_stream_are_told(world: &World) {
     let answer = format!("{:?}", silent.request("", strange).unwrap());
     assert!(answer.contains("Bazel speaks the versions [7]"), "{answer}");
     drop(silent);
+
+    for wrong in [world.path().join("no/such"), world.file("file", "")] {
+        let output = backend(world)
+            .args(["serve", "--workspace"])
+            .arg(&wrong)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{said}");
+        assert!(said.contains("is no exec root"), "{said}");
+    }
 
     let mut child = backend(world)
         .args(["serve", "--workspace"])

@@ -87,7 +87,12 @@ struct Bazel {
 impl Bazel {
     /// Starts the program, and waits until it serves, as Bazel does.
     fn start(host: &Host) -> Self {
+        Self::start_with(host, &[])
+    }
+
+    fn start_with(host: &Host, options: &[&str]) -> Self {
         let mut process = Command::new(PROGRAM)
+            .args(options)
             .args(["--allow=self".as_ref(), host.mount_point().as_os_str()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -196,6 +201,30 @@ fn kind_of_error<T: std::fmt::Debug>(result: std::io::Result<T>) -> ErrorKind {
 fn the_version_is_that_of_sandboxfs() {
     let output = Command::new(PROGRAM).arg("--version").output().unwrap();
     assert_eq!(output.stdout, b"sandboxfs 0.2.0\n");
+}
+
+#[test]
+fn privileged_a_dash_is_a_standard_stream() {
+    privileged!("mount");
+    let host = Host::new();
+    let mut bazel = Bazel::start_with(&host, &["--input=-", "--output=-"]);
+    let file = host.file("workspace/file", "content");
+    bazel.create("0", &[("/file", &file, false)]);
+    assert_eq!(read(&host.in_sandbox("0/file")), "content");
+    assert!(bazel.close().success());
+    host.assert_not_mounted();
+}
+
+#[test]
+fn answers_go_to_a_file_that_exists() {
+    let host = Host::new();
+    let mut process = Command::new(PROGRAM);
+    process.arg("--output").arg(host.path("answers"));
+    let output = process.arg(host.mount_point()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    assert!(said.contains("cannot write answers"), "{said}");
+    assert!(!host.path("answers").exists());
 }
 
 #[test]

@@ -17,7 +17,11 @@ over_fuse!(
     everything_that_is_made_is_known,
     only_uses_of_what_was_there_are_inputs,
     what_is_discarded_is_no_output,
+    what_can_be_done_is_said,
     it_ends_as_the_command_does,
+    it_ends_as_the_command_does_even_if_nothing_can_be_printed,
+    what_cannot_be_written_leaves_the_old_file,
+    a_report_that_cannot_be_written_is_told_first,
     what_is_declared_is_compared,
     an_end_by_a_signal_leaves_nothing,
 );
@@ -242,9 +246,34 @@ fn what_is_discarded_is_no_output(world: &World) {
     assert_eq!(random.count(), 1, "that of learning is still there");
 }
 
+fn what_can_be_done_is_said(world: &World) {
+    let learning = run(world, &["learn"], &["test", "-e", "nothing"]).exited(1);
+    assert!(!learning.stderr().contains("Nothing was made"));
+    run(world, &["learn"], &["true"])
+        .succeeded()
+        .says("Nothing was made. What was up to date was not built");
+    let manifest = learn(
+        world,
+        "read id < /proc/sys/kernel/random/uuid; echo made > made; > made.$id",
+    );
+    assert_eq!(here(world, &manifest["outputs"]).len(), 2);
+    let enforced = ["enforce", "--manifest", "learnt.json"];
+    run(world, &enforced, &[])
+        .exited(123)
+        .says("learn again with `--discard PATH`");
+    let learning = [env!("CARGO_BIN_EXE_transom"), "wrap", "learn", "--", "true"];
+    if world.is_root() {
+        run(world, &["learn"], &learning)
+            .exited(125)
+            .says("or /dev is not the host's, as in a view");
+    }
+}
+
 fn it_ends_as_the_command_does(world: &World) {
     let arguments = ["learn", "--manifest", "manifest", "--trace", "trace"];
-    run(world, &arguments, &["sh", "-c", "echo made > made; exit 7"]).exited(7);
+    run(world, &arguments, &["sh", "-c", "echo made > made; exit 7"])
+        .exited(7)
+        .says("manifest was not written: the command failed.");
     assert!(!world.exists("manifest") && world.exists("trace"));
     assert_eq!(world.read("made"), "made\n", "it was written in place");
     run(world, &arguments, &["no-such-command"]).exited(127);
@@ -253,8 +282,63 @@ fn it_ends_as_the_command_does(world: &World) {
         .exited(125)
         .says("is no directory; make it first");
     run(world, &["learn", "--whole", "made"], &["true"]).exited(125);
+    run(world, &["learn", "--manifest", "-"], &["true"])
+        .exited(125)
+        .says("--manifest: `-` would be standard output");
+    assert!(!world.exists("-"));
     let quiet = run(world, &["learn", "--quiet"], &["true"]).succeeded();
     assert_eq!(quiet.stderr(), "");
+}
+
+fn it_ends_as_the_command_does_even_if_nothing_can_be_printed(world: &World) {
+    learn(world, "true");
+    for what in ["learn", "enforce"] {
+        let arguments = [what, "--manifest", "learnt.json"];
+        let mut ending = wrap(world, &arguments, &["sh", "-c", "exit 3"]);
+        let full = fs::OpenOptions::new().write(true).open("/dev/full");
+        let status = ending.stderr(full.unwrap()).status().unwrap();
+        assert_eq!(status.code(), Some(3), "{what}");
+    }
+}
+
+fn what_cannot_be_written_leaves_the_old_file(world: &World) {
+    world.file("names/with\na-line-break", "");
+    world.file("learnt.d", "old: rule\n");
+    let files = [
+        "--depfile",
+        "learnt.d",
+        "--report",
+        "page",
+        "--trace",
+        "trace",
+    ];
+    let arguments = [&["learn", "--manifest", "learnt.json"][..], &files].concat();
+    run(world, &arguments, &["sh", "-c", "cat names/*"])
+        .exited(125)
+        .says("transom wrap learn")
+        .says("cannot write learnt.d: a depfile cannot name");
+    assert_eq!(world.read("learnt.d"), "old: rule\n");
+    for written in ["learnt.json", "page", "trace"] {
+        assert!(world.exists(written), "{written}");
+    }
+    let entries = fs::read_dir(world.path()).unwrap();
+    let mut names = entries.map(|entry| entry.unwrap().file_name());
+    assert!(!names.any(|name| name.to_string_lossy().starts_with(".transom")));
+}
+
+fn a_report_that_cannot_be_written_is_told_first(world: &World) {
+    learn(world, "echo old > made");
+    let arguments = [
+        "enforce",
+        "--manifest",
+        "learnt.json",
+        "--report",
+        "no/such",
+    ];
+    run(world, &arguments, &["sh", "-c", "echo new > made"])
+        .exited(125)
+        .says("is no directory; make it first");
+    assert_eq!(world.read("made"), "old\n");
 }
 
 fn what_is_declared_is_compared(world: &World) {
@@ -290,7 +374,9 @@ fn what_is_declared_is_compared(world: &World) {
 fn an_end_by_a_signal_leaves_nothing(world: &World) {
     run(world, &["learn"], &["true"]).succeeded();
     let marker = format!("9{}", fs::metadata(world.path()).unwrap().ino());
-    let script = format!("(setsid sleep {marker} &) ; touch started; sleep {marker}");
+    // One process from there on: a shell that waits goes on after an interrupt
+    // that its child was too quick for.
+    let script = format!("(setsid sleep {marker} &) ; : > started; exec sleep {marker}");
     for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
         let state = HostState::capture(&marker, &[]).unwrap();
         let mut learning = wrap(world, &["learn"], &["sh", "-c", &script]);

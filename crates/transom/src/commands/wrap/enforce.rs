@@ -19,6 +19,7 @@ use crate::commands::run::{
     InputArguments, OutputArguments, ReportArguments, RunArguments, Traced, run_traced,
 };
 use crate::summary::duration;
+use crate::{exit, report_files};
 
 /// Run a command in a view of exactly what a manifest declares, and tell what it
 /// missed.
@@ -53,7 +54,17 @@ pub(crate) struct EnforceArguments {
     command: Vec<OsString>,
 }
 
+/// The remedy for what builds such as cargo's keep from one time to the next.
+const DISCARD: &str = "If it is files with random names, caches or incremental state that are \
+                       missing, undeclared or cannot be written, learn again with \
+                       `--discard PATH`.";
+
 pub(super) fn enforce(arguments: &EnforceArguments) -> ExitCode {
+    if let Some(path) = &arguments.report
+        && let Err(error) = report_files::check_file("--report", path)
+    {
+        return exit::report(&error);
+    }
     let run = RunArguments {
         inputs: InputArguments {
             manifest: Some(arguments.manifest.clone()),
@@ -87,6 +98,7 @@ fn report(traced: &Traced<'_>) -> Report {
         .iter()
         .map(|name| vec![Cell::Count(name.requests), Cell::path(&name.path)]);
     let unused = trace.inputs.iter().filter(|input| input.usage != Use::Read);
+    let is_amiss = traced.end.code() != 0 || !traced.undeclared_writes.is_empty();
     Report {
         what: "enforce",
         command: command_line(&traced.action.command),
@@ -100,6 +112,7 @@ fn report(traced: &Traced<'_>) -> Report {
             ),
             ("made", format!("{} outputs", traced.published)),
         ],
+        notes: Vec::from_iter(is_amiss.then(|| DISCARD.to_owned())),
         tables: vec![
             Table {
                 title: "Asked for, not declared",

@@ -46,6 +46,9 @@ fn write_page(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "<dt>{}<dd>{}", escaped(label), escaped(value))?;
     }
     writeln!(out, "</dl>")?;
+    for note in &report.notes {
+        writeln!(out, "<p class=\"notable\">{}", escaped(note))?;
+    }
     for table in &report.tables {
         write_table(out, table)?;
     }
@@ -128,6 +131,7 @@ mod tests {
                 text: "exit 1".into(),
             },
             numbers: vec![("read", evil.into())],
+            notes: vec![evil.into()],
             tables: vec![Table {
                 title: "Absent names",
                 about: "Nobody has them.",
@@ -141,8 +145,8 @@ mod tests {
         assert!(!page.contains("<script src"), "{page}");
         assert_eq!(page.matches("<script").count(), 1);
         let text = "&lt;/td&gt;&lt;script src=&quot;http://x&quot;&gt;&#39;&amp;";
-        // Title, heading, number, row.
-        assert_eq!(page.matches(text).count(), 4);
+        // Title, heading, number, note, row.
+        assert_eq!(page.matches(text).count(), 5);
         for fetching in ["src=\"", "href=", "url(", "@import", "fetch("] {
             assert!(!page.contains(fetching), "{fetching}");
         }

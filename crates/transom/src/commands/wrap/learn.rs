@@ -19,7 +19,7 @@ use super::{compared, findings};
 use crate::declared::read_manifest;
 use crate::exit::{self, End};
 use crate::report_files;
-use crate::trace_files::write_to;
+use crate::result_files::write_to;
 
 /// Run a command in a view of everything, and write what it needed and made.
 ///
@@ -41,7 +41,7 @@ pub(crate) struct LearnArguments {
     #[arg(long, value_name = "FILE")]
     depfile: Option<PathBuf>,
     /// The target that the depfile names. [default: the first file the command
-    /// made]
+    /// made, or `action` if it made none]
     #[arg(long, value_name = "NAME", requires = "depfile")]
     target: Option<OsString>,
     /// Write a report as a page for browsers, in one file.
@@ -117,7 +117,8 @@ fn run_and_learn(arguments: &LearnArguments) -> anyhow::Result<End> {
         network: world.network,
         host_tmp: world.host_tmp,
     };
-    write_files(arguments, &action, watched.exit.is_success())?;
+    // Told of below: whatever cannot be written, the report can.
+    let written = write_files(arguments, &action, watched.exit.is_success());
 
     let end = End::of(watched.exit);
     let mut tables = findings::problems(&learned);
@@ -130,9 +131,11 @@ fn run_and_learn(arguments: &LearnArguments) -> anyhow::Result<End> {
         command: command_line(&arguments.command),
         exit: end.into(),
         numbers: findings::numbers(&learned, &watched),
+        notes: notes(arguments, &learned, watched.exit.is_success()),
         tables,
     };
     report.tell(arguments.quiet, arguments.report.as_deref())?;
+    written?;
     Ok(end)
 }
 
@@ -178,6 +181,21 @@ fn check_files(arguments: &LearnArguments) -> anyhow::Result<()> {
         Some(path) => report_files::check_file(flag, path),
         None => Ok(()),
     })
+}
+
+/// Why less was learnt than was perhaps expected.
+fn notes(arguments: &LearnArguments, learned: &Learned, is_success: bool) -> Vec<String> {
+    if is_success {
+        let hint = "Nothing was made. What was up to date was not built and not learnt: \
+                    make it clean, and learn again.";
+        let is_any_made = !learned.outputs.is_empty();
+        return Vec::from_iter((!is_any_made).then(|| hint.to_owned()));
+    }
+    let wanted = [&arguments.manifest, &arguments.depfile];
+    let unwritten = wanted.into_iter().flatten();
+    unwritten
+        .map(|path| format!("{} was not written: the command failed.", shown(path)))
+        .collect()
 }
 
 /// What was done can be told of every command; what is needed, only of one that

@@ -4,15 +4,17 @@
 //! only its first rows, and in `html.rs` as a page with all of them.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Context;
 use comfy_table::{CellAlignment, Table as Columns, presets};
 use transom_projection::{ViewPath, shown};
 
 use super::html;
 use crate::exit::End;
+use crate::result_files::write_to;
+use crate::streams;
 
 /// The most rows of a table that the terminal shows.
 const TERMINAL_ROWS_MAX: usize = 10;
@@ -28,6 +30,8 @@ pub(super) struct Report {
     pub(super) exit: Exit,
     /// Numbers with what they are.
     pub(super) numbers: Vec<(&'static str, String)>,
+    /// What to do or to know, in a sentence each.
+    pub(super) notes: Vec<String>,
     pub(super) tables: Vec<Table>,
 }
 
@@ -135,15 +139,12 @@ const DIM: Style = Style::new().dimmed();
 impl Report {
     /// Tells it on standard error, and writes the page if one is wanted.
     pub(super) fn tell(&self, quiet: bool, page: Option<&Path>) -> anyhow::Result<()> {
-        if let Some(path) = page {
-            std::fs::write(path, html::page(self))
-                .with_context(|| format!("cannot write {}", shown(path)))?;
-        }
+        write_to(page, |out| out.write_all(html::page(self).as_bytes()))?;
         if !quiet {
             let mut text = String::new();
             // Writing to a string cannot fail.
             let _ = self.write(&mut text);
-            anstream::eprint!("{text}");
+            streams::complain(text);
         }
         Ok(())
     }
@@ -159,6 +160,9 @@ impl Report {
         let width = self.numbers.iter().map(|(label, _)| label.len()).max();
         for (label, value) in &self.numbers {
             writeln!(out, "  {label:0$}  {value}", width.unwrap_or(0))?;
+        }
+        for note in &self.notes {
+            writeln!(out, "{NOTABLE}{note}{NOTABLE:#}")?;
         }
         let tables = self.tables.iter();
         let mut tables = tables.filter(|table| !table.rows.is_empty() && !table.only_on_page);
@@ -218,6 +222,7 @@ mod tests {
                 text: "exit 0".into(),
             },
             numbers: vec![("read", "12".into()), ("absent", "3".into())],
+            notes: vec!["Clean first.".into()],
             tables: vec![
                 Table {
                     title: "Absent names",
@@ -235,7 +240,8 @@ mod tests {
         report.write(&mut text).unwrap();
         let text = anstream::adapter::strip_str(&text).to_string();
         assert!(text.starts_with("transom wrap learn exit 0 make\n  read    12\n"));
-        assert!(text.contains("Absent names (12)\n"), "{text}");
+        let table = "Clean first.\nAbsent names (12)\n";
+        assert!(text.contains(table), "{text}");
         assert!(text.ends_with("  and 2 more\n"), "{text}");
         assert!(
             !text.contains('\x1b') && !text.contains("Nothing"),
