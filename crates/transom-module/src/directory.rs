@@ -47,6 +47,28 @@ pub trait DirectorySink<I> {
     fn push_found(&mut self, name: &OsStr, found: Entry<I>, next: Cookie) -> bool;
 }
 
+/// Lists `.` and `..` at the positions 0 and 1, so that the cookie of the first
+/// entry after them is 3. False if one did not fit.
+pub fn push_dots<I>(
+    sink: &mut dyn DirectorySink<I>,
+    from: Cookie,
+    id: ItemId,
+    parent: ItemId,
+) -> bool {
+    let dots = [(".", id), ("..", parent)];
+    dots.into_iter()
+        .zip(1..)
+        .filter(|(_, next)| *next > from.0)
+        .all(|((name, id), next)| {
+            sink.push(DirectoryEntry {
+                name: OsStr::new(name),
+                id,
+                kind: ItemKind::Directory,
+                next: Cookie(next),
+            })
+        })
+}
+
 /// Lists `entries`, whose order never changes, from `from` on: the cookie of
 /// each is its place.
 pub fn list_in_order<'a, I>(

@@ -49,7 +49,7 @@ pub use attributes::{Attributes, ItemId, ItemKind, StatFs, Timestamp};
 pub use backing::Backing;
 pub use context::{Caller, Context};
 pub use definition::VolumeDefinition;
-pub use directory::{Cookie, DirectoryEntry, DirectorySink, list_in_order};
+pub use directory::{Cookie, DirectoryEntry, DirectorySink, list_in_order, push_dots};
 pub use error::{Errno, Error, Result};
 pub use groups::{
     Allocation, AttributeChanges, Changes, Controls, Copies, Created, Deactivation,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use transom_module::{
     Attributes, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Errno, Error, Io, ItemId,
-    ItemKind, Lifetime, Lookup, NAME_BYTES_MAX, Name, OpenMode, Opened, Result, Volume,
+    Lifetime, Lookup, NAME_BYTES_MAX, Name, OpenMode, Opened, Result, Volume, push_dots,
 };
 
 use crate::sync::read;
@@ -362,20 +362,4 @@ fn errno_of(state: VersionState) -> Errno {
         VersionState::Unknown { errno } => Errno::from_raw(errno),
         _ => Errno::ESTALE,
     }
-}
-
-/// Lists `.` and `..` at the positions 0 and 1. False if one did not fit.
-fn push_dots(sink: &mut dyn DirectorySink<Item>, from: Cookie, id: ItemId, parent: ItemId) -> bool {
-    let dots = [(".", id), ("..", parent)];
-    dots.into_iter()
-        .zip(1..)
-        .filter(|(_, next)| *next > from.0)
-        .all(|((name, id), next)| {
-            sink.push(DirectoryEntry {
-                name: OsStr::new(name),
-                id,
-                kind: ItemKind::Directory,
-                next: Cookie(next),
-            })
-        })
 }

@@ -76,6 +76,13 @@ impl Action {
             termination_grace: TERMINATION_GRACE,
         }
     }
+
+    /// Whether it writes anywhere on the host's disk, and so needs a scratch
+    /// directory.
+    #[must_use]
+    pub fn needs_scratch(&self) -> bool {
+        !self.outputs.is_empty() || !self.writable.is_empty() || self.tmp == Tmp::Scratch
+    }
 }
 
 /// What the action's root is.

@@ -8,7 +8,7 @@ use std::thread;
 
 use transom_projection::{HostRoot, OnChange, Projection, ProjectionOptions, ViewOptions};
 use transom_sandbox::privilege::{Privilege, detect};
-use transom_sandbox::{Action, Sandbox, Scratch, Stdio, Tmp, host_tree, outputs};
+use transom_sandbox::{Action, Sandbox, Scratch, Stdio, host_tree, outputs};
 
 use crate::builder::ViewBuilder;
 use crate::engine::{Engine, Served};
@@ -165,10 +165,8 @@ impl View {
     }
 
     fn make_scratch(&self, action: &Action) -> Result<Option<Scratch>> {
-        let writes =
-            !action.outputs.is_empty() || !action.writable.is_empty() || action.tmp == Tmp::Scratch;
         match &self.0.scratch {
-            Some(base) if writes => {
+            Some(base) if action.needs_scratch() => {
                 Scratch::sweep(base)?;
                 Ok(Some(Scratch::new(base, &action.outputs)?))
             }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use transom_module::{
     Attributes, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Errno, Error, Invalidation,
     Io, ItemId, ItemKind, Lifetime, Lookup, NAME_BYTES_MAX, Name, OpenMode, Opened, Result,
-    Timestamp, Volume, VolumeDefinition,
+    Timestamp, Volume, VolumeDefinition, push_dots,
 };
 
 use crate::backend::Store;
@@ -213,17 +213,8 @@ impl Volume for SandboxVolume {
             Inner::Directory(met) => (met.id, met.parent),
             Inner::Leaf(..) => return Err(Errno::ENOTDIR.into()),
         };
-        // The places 0 and 1; entries come after them.
-        for (name, id, next) in [(".", id, 1), ("..", parent, 2)] {
-            let entry = DirectoryEntry {
-                name: OsStr::new(name),
-                id,
-                kind: ItemKind::Directory,
-                next: Cookie(next),
-            };
-            if next > from.0 && !sink.push(entry) {
-                return Ok(());
-            }
+        if !push_dots(sink, from, id, parent) {
+            return Ok(());
         }
         let Inner::Directory(met) = &directory.0 else {
             return Ok(());

@@ -24,7 +24,7 @@ use transom_projection::{
     Declaration, HostRoot, Mapping, OnChange, Projection, ProjectionOptions, TraceReport, View,
     ViewOptions, ViewPath, WalkEntry, shown,
 };
-use transom_sandbox::{Action, PassedFile, Sandbox, Scratch, Stdio, Tmp};
+use transom_sandbox::{Action, PassedFile, Sandbox, Scratch, Stdio};
 use transom_view::{Engine, Served, obtain_privilege, owners, tree_for};
 
 pub(crate) use arguments::{
@@ -298,9 +298,7 @@ fn make_scratch(
     arguments: &RunArguments,
     action: &Action,
 ) -> anyhow::Result<Option<Scratch>> {
-    let writes =
-        !action.outputs.is_empty() || !action.writable.is_empty() || action.tmp == Tmp::Scratch;
-    if !writes || arguments.report.dry_run {
+    if !action.needs_scratch() || arguments.report.dry_run {
         return Ok(None);
     }
     Scratch::sweep(base)?;
