@@ -8,14 +8,15 @@ use std::time::Duration;
 use rustix::io::Errno as HostErrno;
 use transom_fuse::{MountError, Options, Session, Statistics};
 use transom_module::{
-    Container, Errno, Error, LoadOptions, Module, ModuleManifest, Resource, Result, Volume,
+    Container, Errno, Error, Listing, LoadOptions, Module, ModuleManifest, Resources, Result,
+    Volume,
 };
 use transom_sys::fuse_device;
 
 /// Any [`Module`].
 pub(crate) trait AnyModule: Send + Sync {
     fn manifest(&self) -> ModuleManifest;
-    fn load(&self, resource: Resource, options: &LoadOptions) -> Result<Box<dyn AnyContainer>>;
+    fn load(&self, resources: Resources, options: &LoadOptions) -> Result<Box<dyn AnyContainer>>;
 }
 
 impl<M: Module> AnyModule for M {
@@ -23,8 +24,8 @@ impl<M: Module> AnyModule for M {
         Module::manifest(self)
     }
 
-    fn load(&self, resource: Resource, options: &LoadOptions) -> Result<Box<dyn AnyContainer>> {
-        Ok(Box::new(Module::load(self, resource, options)?))
+    fn load(&self, resources: Resources, options: &LoadOptions) -> Result<Box<dyn AnyContainer>> {
+        Ok(Box::new(Module::load(self, resources, options)?))
     }
 }
 
@@ -36,7 +37,7 @@ pub(crate) trait AnyContainer: Send + Sync {
 
 impl<C: Container> AnyContainer for C {
     fn mount(&self, options: &Options) -> Result<(OwnedFd, Arc<dyn Serving>)> {
-        let volume = self.volume()?;
+        let volume = self.volume(Listing::ONLY)?;
         let mut session =
             Session::start(volume, options).map_err(|error| refused(error, &options.source))?;
         let mount = session.take_mount().ok_or(Errno::EIO)?;

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use transom_fuse::{Options, Statistics};
-use transom_module::{Errno, Error, LoadOptions, ModuleManifest, Result};
+use transom_module::{ContainerId, Errno, Error, LoadOptions, ModuleManifest, Resources, Result};
 
 use crate::erased::{AnyContainer, Serving};
 use crate::{Enablement, Modules, resource};
@@ -85,7 +85,7 @@ impl Host {
         let loaded = Loaded {
             module: load.module.into(),
             resource: load.resource.into(),
-            container: module.load(resource, &load.options)?,
+            container: module.load(Resources::alone(ContainerId::NIL, resource), &load.options)?,
             mounts: Mutex::default(),
         };
         let mut all = self.loaded();

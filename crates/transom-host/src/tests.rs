@@ -64,9 +64,8 @@ impl Fixture {
             module,
             resource: &self.path(name),
             options: LoadOptions {
-                read_only: false,
-                access_times: None,
                 named: options.iter().map(|&name| (name.into(), None)).collect(),
+                ..LoadOptions::default()
             },
             force,
         })
@@ -264,12 +263,15 @@ fn privileged_what_is_mounted_is_not_unloaded() {
 #[test]
 fn privileged_the_manifest_tells_what_volumes_claim() {
     privileged!("clone mounts");
-    use transom_module::{Container, Module, Resource, ResourceKind};
+    use transom_module::{ContainerId, Module, Resource, ResourceKind, Resources};
     let fixture = Fixture::new();
     let open = |path: &Path| rustix::fs::open(path, OFlags::PATH, Mode::empty()).unwrap();
     let path = fixture.path("directory");
     let resource = Resource::new(ResourceKind::Directory, &path, open(&path));
-    let source = PassthroughModule.load(resource, &LoadOptions::default());
+    let source = PassthroughModule.load(
+        Resources::alone(ContainerId::NIL, resource),
+        &LoadOptions::default(),
+    );
     let definition = source.unwrap().volume().unwrap();
     let told = PassthroughModule.manifest().capabilities;
     for claimed in definition.claimed() {

@@ -413,7 +413,7 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::path::Path;
 
-    use transom_module::{Container, NewKind};
+    use transom_module::NewKind;
     use transom_passthrough::{Passthrough, Source};
     use transom_projection::ViewPath;
 

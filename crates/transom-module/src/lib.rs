@@ -29,13 +29,17 @@
 //!   only claim a group its volume implements, and what is not claimed is
 //!   answered once and for all with "not supported".
 //!
-//! A [`Module`] makes volumes of [`Resource`]s.
+//! A [`Module`] makes a [`Container`] of [`Resource`]s, and that has volumes. What
+//! else a container may have, block volumes, long work, a cache, it says by
+//! returning itself as that.
 //!
 //! The vocabulary is that of Apple's FSKit and of the Linux VFS; results are
 //! values that can grow fields, and every operation knows its [`Caller`].
 
 mod attributes;
 mod backing;
+mod block;
+mod container;
 mod context;
 mod definition;
 mod directory;
@@ -43,10 +47,15 @@ mod error;
 mod groups;
 mod module;
 mod name;
+mod probe;
+mod resource;
+mod task;
 mod volume;
 
 pub use attributes::{Attributes, ItemId, ItemKind, StatFs, Timestamp};
 pub use backing::Backing;
+pub use block::{BlockVolume, Geometry};
+pub use container::{BlockVolumes, Cache, Container, Jobs, Listing, VolumeManagement};
 pub use context::{Caller, Context};
 pub use definition::VolumeDefinition;
 pub use directory::{Cookie, DirectoryEntry, DirectorySink, list_in_order, push_dots};
@@ -57,8 +66,9 @@ pub use groups::{
     OpenDirectories, PersistentItems, Presence, Region, Regions, Removed, RenameOptions, Reply,
     Space, Synchronization, Synchronize, WriteMode, Writes,
 };
-pub use module::{
-    AccessTimes, Container, LoadOptions, Module, ModuleManifest, Resource, ResourceKind,
-};
+pub use module::{AccessTimes, LoadOptions, Maintenance, Module, ModuleManifest};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name};
+pub use probe::{ContainerId, Membership, Probe};
+pub use resource::{Resource, ResourceKind, Resources};
+pub use task::{Completed, Outcome, Stop, Task, TaskReporter};
 pub use volume::{Entry, Invalidation, Io, Lifetime, Lookup, OpenMode, Opened, Volume};

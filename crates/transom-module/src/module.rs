@@ -1,41 +1,54 @@
 //! Loading: how a module comes to serve something.
 
-use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-
-use crate::{Result, Volume, VolumeDefinition};
+use crate::{Completed, Container, Probe, Resource, ResourceKind, Resources, Result, Task};
 
 /// Code that implements a file system.
 ///
 /// ```text
-///   resource ─► probe ─► load ─► container ─► volume, mounted as often as wanted
-///                                    │
-///                                  unload        gives the resource back
+///   resources ─► probe ─► load ─► container ─► volumes, each mounted as often as wanted
+///                                     │    └─► block volumes, jobs, a cache
+///                                   unload      gives the resources back
 /// ```
 pub trait Module: Send + Sync + 'static {
-    /// What a loaded resource becomes.
+    /// What loaded resources become.
     type Container: Container;
 
     /// What the module is and what it takes.
     fn manifest(&self) -> ModuleManifest;
 
-    /// Makes a container of a resource, whose kind is one of those that the
-    /// manifest names. After an error nothing of the resource is left open.
+    /// What a resource is, whose kind is one of those that the manifest names.
+    /// It is looked at and not changed.
     ///
-    /// `EACCES` without a right to the resource, `ENOTDIR` and the like if it
-    /// is not what it should be, `EINVAL` for an option that the module does
-    /// not know, with a message that names the option.
-    fn load(&self, resource: Resource, options: &LoadOptions) -> Result<Self::Container>;
+    /// Without this, every resource is a container by itself.
+    fn probe(&self, resource: &Resource) -> Result<Probe> {
+        let _ = resource;
+        Ok(Probe::Alone)
+    }
+
+    /// Makes a container of resources. All were probed, and are members of the
+    /// same container. After an error nothing of them is left open.
+    ///
+    /// `EACCES` without a right to a resource, `ENOTDIR` and the like if it is
+    /// not what it should be, `EINVAL` for an option that the module does not
+    /// know, with a message that names the option.
+    fn load(&self, resources: Resources, options: &LoadOptions) -> Result<Self::Container>;
+
+    /// The module as one that checks and formats resources, if it is one:
+    /// `Some(self)`.
+    fn maintenance(&self) -> Option<&dyn Maintenance> {
+        None
+    }
 }
 
-/// A loaded resource. Dropping it gives the resource back.
-pub trait Container: Send + Sync + 'static {
-    /// What is mounted of it.
-    type Volume: Volume;
+/// What is done with resources that are not loaded. Both are
+/// [tasks](crate::Task).
+pub trait Maintenance {
+    /// Examines resources, as fsck(8) does, and repairs them if the options
+    /// `repair` is given.
+    fn check(&self, resources: Vec<Resource>, options: &LoadOptions, task: Task) -> Completed;
 
-    /// The volume, to be served. Asked once per mount.
-    fn volume(&self) -> Result<VolumeDefinition<Self::Volume>>;
+    /// Makes resources loadable, as mkfs(8) does. What was on them is lost.
+    fn format(&self, resources: Vec<Resource>, options: &LoadOptions, task: Task) -> Completed;
 }
 
 /// What a module is.
@@ -57,78 +70,13 @@ pub struct ModuleManifest {
     pub capabilities: &'static [&'static str],
 }
 
-/// The kinds of things that modules load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ResourceKind {
-    /// A directory.
-    Directory,
-    /// A regular file.
-    File,
-    /// A block device.
-    BlockDevice,
-}
-
-impl fmt::Display for ResourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Directory => "directory",
-            Self::File => "file",
-            Self::BlockDevice => "block device",
-        })
-    }
-}
-
-/// What is given to a module to load: an open descriptor, so that whoever
-/// gives it decides what it is and with whose rights it was opened.
-#[derive(Debug)]
-pub struct Resource {
-    kind: ResourceKind,
-    path: PathBuf,
-    descriptor: OwnedFd,
-}
-
-impl Resource {
-    /// Takes a descriptor, which may be opened with `O_PATH`, of something of
-    /// that kind. `path` is for people to read.
-    #[must_use]
-    pub fn new(kind: ResourceKind, path: impl Into<PathBuf>, descriptor: OwnedFd) -> Self {
-        Self {
-            kind,
-            path: path.into(),
-            descriptor,
-        }
-    }
-
-    /// What it is.
-    #[must_use]
-    pub fn kind(&self) -> ResourceKind {
-        self.kind
-    }
-
-    /// Where it was found.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The descriptor, for good.
-    #[must_use]
-    pub fn into_descriptor(self) -> OwnedFd {
-        self.descriptor
-    }
-}
-
-impl AsFd for Resource {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
-    }
-}
-
 /// How to load.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadOptions {
-    /// Change nothing on the resource.
+    /// Change nothing on the resources.
     pub read_only: bool,
+    /// Load although members are missing, with what can be had without them.
+    pub degraded: bool,
     /// When reading a file updates its access time; `None` leaves that to the
     /// resource.
     pub access_times: Option<AccessTimes>,

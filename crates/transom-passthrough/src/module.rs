@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use transom_module::{
-    Errno, Error, Lifetime, LoadOptions, Module, ModuleManifest, Resource, ResourceKind, Result,
+    Errno, Error, Lifetime, LoadOptions, Module, ModuleManifest, ResourceKind, Resources, Result,
 };
 
 use crate::Source;
@@ -41,7 +41,8 @@ impl Module for PassthroughModule {
         }
     }
 
-    fn load(&self, resource: Resource, options: &LoadOptions) -> Result<Source> {
+    fn load(&self, resources: Resources, options: &LoadOptions) -> Result<Source> {
+        let resource = resources.only()?;
         let mut lifetime = Lifetime::for_duration(CACHE_DEFAULT);
         for (name, value) in &options.named {
             match (name.as_str(), value) {

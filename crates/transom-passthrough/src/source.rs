@@ -6,7 +6,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno as HostErrno;
 use rustix::mount::MountAttrFlags;
 use transom_module::{
-    AccessTimes, Container, Error, Lifetime, LoadOptions, Resource, Result, VolumeDefinition,
+    AccessTimes, Container, Errno, Error, Lifetime, Listing, LoadOptions, Resource, Result,
+    VolumeDefinition,
 };
 use transom_sys::credentials::Credentials;
 use transom_sys::mount::{self, Change, Reach};
@@ -85,6 +86,26 @@ impl Source {
     pub fn at(root: OwnedFd, read_only: bool, lifetime: Lifetime) -> Result<Self> {
         Ok(Self(Arc::new(Shared::at(root, read_only, lifetime)?)))
     }
+
+    /// The volume, to be served. Once for each mount that is to be served by
+    /// itself.
+    pub fn volume(&self) -> Result<VolumeDefinition<Passthrough>> {
+        let mut definition = VolumeDefinition::new(Passthrough::new(self.0.clone())?)
+            .with_controls()
+            .with_extended_attributes()
+            .with_naming()
+            .with_open_directories()
+            .with_synchronization();
+        if !self.0.read_only {
+            definition = definition.with_changes();
+        }
+        if self.0.layout.is_some() {
+            definition = definition.with_persistent_items();
+        }
+        definition.changed_by_others = true;
+        definition.access_control_lists = self.0.access_control_lists;
+        Ok(definition)
+    }
 }
 
 impl Shared {
@@ -105,21 +126,10 @@ impl Shared {
 impl Container for Source {
     type Volume = Passthrough;
 
-    fn volume(&self) -> Result<VolumeDefinition<Passthrough>> {
-        let mut definition = VolumeDefinition::new(Passthrough::new(self.0.clone())?)
-            .with_controls()
-            .with_extended_attributes()
-            .with_naming()
-            .with_open_directories()
-            .with_synchronization();
-        if !self.0.read_only {
-            definition = definition.with_changes();
+    fn volume(&self, key: &str) -> Result<VolumeDefinition<Passthrough>> {
+        match key {
+            Listing::ONLY => self.volume(),
+            _ => Err(Errno::ENOENT.into()),
         }
-        if self.0.layout.is_some() {
-            definition = definition.with_persistent_items();
-        }
-        definition.changed_by_others = true;
-        definition.access_control_lists = self.0.access_control_lists;
-        Ok(definition)
     }
 }

@@ -8,9 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use transom_module::{
-    Caller, Changes, Container, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Errno,
-    Lifetime, LoadOptions, Lookup, Module, NewItem, NewKind, Resource, ResourceKind, Result,
-    Volume, VolumeDefinition,
+    Caller, Changes, ContainerId, Context, Cookie, DirectoryEntry, DirectorySink, Entry, Errno,
+    Lifetime, LoadOptions, Lookup, Module, NewItem, NewKind, Resource, ResourceKind, Resources,
+    Result, Volume, VolumeDefinition,
 };
 
 use crate::{Item, Passthrough, PassthroughModule, Source};
@@ -57,7 +57,7 @@ fn volume(directory: &Path) -> VolumeDefinition<Passthrough> {
 /// Loads as users do. Needs root.
 fn load(directory: &Path, options: &LoadOptions) -> Result<Source> {
     let resource = Resource::new(ResourceKind::Directory, directory, open_path(directory));
-    PassthroughModule.load(resource, options)
+    PassthroughModule.load(Resources::alone(ContainerId::NIL, resource), options)
 }
 
 fn loaded(directory: &Path) -> VolumeDefinition<Passthrough> {

@@ -212,6 +212,7 @@ fn load(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow::
         resource: &request.source,
         options: LoadOptions {
             read_only: options.read_only,
+            degraded: false,
             access_times: options.access_times,
             named: options.named.clone(),
         },

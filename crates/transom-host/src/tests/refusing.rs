@@ -3,7 +3,7 @@
 
 use transom_module::{
     Attributes, Container, Context, Cookie, DirectorySink, Entry, Errno, Error, Lifetime,
-    LoadOptions, Lookup, Module, ModuleManifest, OpenMode, Opened, Resource, ResourceKind, Result,
+    LoadOptions, Lookup, Module, ModuleManifest, OpenMode, Opened, ResourceKind, Resources, Result,
     Volume, VolumeDefinition,
 };
 
@@ -23,7 +23,7 @@ impl Module for Refusing {
         }
     }
 
-    fn load(&self, _resource: Resource, _: &LoadOptions) -> Result<Never> {
+    fn load(&self, _resources: Resources, _: &LoadOptions) -> Result<Never> {
         Err(Error::new(Errno::EIO, "no such format"))
     }
 }
@@ -34,7 +34,7 @@ pub(super) enum Never {}
 impl Container for Never {
     type Volume = Self;
 
-    fn volume(&self) -> Result<VolumeDefinition<Self>> {
+    fn volume(&self, _: &str) -> Result<VolumeDefinition<Self>> {
         match *self {}
     }
 }

@@ -10,9 +10,8 @@ use super::*;
 
 fn with_option(name: &str, value: Option<&str>) -> LoadOptions {
     LoadOptions {
-        read_only: false,
-        access_times: None,
         named: vec![(name.to_owned(), value.map(str::to_owned))],
+        ..LoadOptions::default()
     }
 }
 
@@ -48,7 +47,9 @@ fn what_cannot_be_loaded() {
     ];
     for (kind, path, options, errno, word) in cases {
         let resource = Resource::new(kind, path, open_path(path));
-        let error = PassthroughModule.load(resource, &options).unwrap_err();
+        let error = PassthroughModule
+            .load(Resources::alone(ContainerId::NIL, resource), &options)
+            .unwrap_err();
         assert_eq!(error.errno(), errno, "{error}");
         assert!(error.to_string().contains(word), "{error}");
     }
@@ -143,8 +144,7 @@ fn privileged_a_read_only_source_cannot_be_written_through_any_descriptor() {
     fs::write(directory.path().join("file"), "content").unwrap();
     let options = LoadOptions {
         read_only: true,
-        access_times: None,
-        named: Vec::new(),
+        ..LoadOptions::default()
     };
     let definition = load(directory.path(), &options).unwrap().volume().unwrap();
     assert!(definition.changes().is_none());

@@ -13,7 +13,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rustix::io::Errno;
 use transom_fuse::Passthrough;
-use transom_module::{Container, VolumeDefinition};
+use transom_module::VolumeDefinition;
 use transom_test::files::{Answer, HostDirectory, Model, Operation, Subject, operations};
 use transom_test::{Tmpfs, privileged};
 

@@ -10,8 +10,8 @@ use std::time::Instant;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 use transom_fuse::Passthrough;
 use transom_module::{
-    Attributes, Container, Context, Cookie, DirectorySink, Entry, Errno, Io, ItemId, ItemKind,
-    Lifetime, Lookup, OpenMode, Opened, Result, Volume, VolumeDefinition, list_in_order,
+    Attributes, Context, Cookie, DirectorySink, Entry, Errno, Io, ItemId, ItemKind, Lifetime,
+    Lookup, OpenMode, Opened, Result, Volume, VolumeDefinition, list_in_order,
 };
 use transom_test::{LoopVolume, Tmpfs, privileged, temp_dir};
 

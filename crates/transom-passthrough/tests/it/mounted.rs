@@ -12,7 +12,7 @@ use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
 use tempfile::TempDir;
 use transom_fuse::{Options, Passthrough, Session, Statistics};
 use transom_module::{
-    Container, LoadOptions, Module, Resource, ResourceKind, Volume, VolumeDefinition,
+    ContainerId, LoadOptions, Module, Resource, ResourceKind, Resources, Volume, VolumeDefinition,
 };
 use transom_passthrough::{PassthroughModule, Source};
 use transom_test::temp_dir;
@@ -42,7 +42,9 @@ pub(crate) fn load(source: &Path, cache: &str) -> Source {
         named: vec![("cache".into(), Some(cache.into()))],
         ..LoadOptions::default()
     };
-    PassthroughModule.load(resource, &options).unwrap()
+    PassthroughModule
+        .load(Resources::alone(ContainerId::NIL, resource), &options)
+        .unwrap()
 }
 
 pub(crate) fn options(passthrough: Passthrough) -> Options {

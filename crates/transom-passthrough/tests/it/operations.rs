@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use transom_fuse::{Opcode, Options, Passthrough};
-use transom_module::Container;
 use transom_test::LoopVolume;
 
 use crate::mounted::{Mounted, WAYS, load, options};

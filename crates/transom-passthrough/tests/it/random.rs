@@ -6,7 +6,7 @@ use std::fs;
 
 use proptest::prelude::*;
 use transom_fuse::{Opcode, Passthrough};
-use transom_module::{Container, VolumeDefinition};
+use transom_module::VolumeDefinition;
 use transom_test::files::{HostDirectory, Model, Subject, operations};
 use transom_test::{Tmpfs, privileged};
 

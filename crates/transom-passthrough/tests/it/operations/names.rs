@@ -16,7 +16,6 @@ use std::time::Instant;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 use transom_fuse::{Opcode, Passthrough};
-use transom_module::Container;
 use transom_sys::file_handle::FileHandle;
 use transom_test::privileged;
 

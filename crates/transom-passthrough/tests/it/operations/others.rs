@@ -8,7 +8,6 @@ use std::path::Path;
 
 use rustix::fs::{CWD, IFlags, XattrFlags};
 use transom_fuse::{Options, Passthrough};
-use transom_module::Container;
 use transom_sys::volume_requests;
 use transom_test::privileged;
 

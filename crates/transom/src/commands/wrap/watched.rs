@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use transom_fuse::{Options, Session, Statistics};
 use transom_learn::{Observed, Record, Surroundings};
-use transom_module::{Container, Lifetime};
+use transom_module::Lifetime;
 use transom_passthrough::Source;
 use transom_projection::ViewPath;
 use transom_sandbox::{Action, Exit, Network, Sandbox, Stdio, Tmp};
