@@ -2,6 +2,7 @@
 //! interface files against the types.
 
 mod calls;
+mod contract;
 mod descriptors;
 mod hostile;
 mod service;
