@@ -25,6 +25,8 @@ const PACKAGES: &[Package] = &[
     package("nodejs", "node", Step::Unit),
     // A JavaScript project; npx runs the pnpm that installs it.
     package("npm", "npx", Step::Unit),
+    // A client of the control plane, from PyPI.
+    package("python3-pip", "pip3", Step::Unit),
     // Host files on the file systems that users have.
     package("e2fsprogs", "mkfs.ext4", Step::Privileged),
     package("xfsprogs", "mkfs.xfs", Step::Privileged),
