@@ -17,6 +17,7 @@ pub mod credentials;
 pub mod file_handle;
 pub mod file_status;
 pub mod fuse_abi;
+pub mod fuse_control;
 pub mod fuse_device;
 pub mod inode_flags;
 pub mod launch;
@@ -26,6 +27,6 @@ pub mod namespaces;
 pub mod unlink;
 pub mod volume_requests;
 
-pub use apart::write_apart;
+pub use apart::{write_apart, write_back_apart};
 pub use children::keep_descriptors_from_children;
 pub use look_ahead::{Place, look_ahead};
