@@ -101,16 +101,25 @@ impl Attachment {
     /// Unmounts it, at once and for everybody; those who have a file open there
     /// keep that. Nothing to do if it is not there any more, or not on top.
     pub fn detach(&self) -> io::Result<()> {
+        self.unmount_with(UnmountFlags::DETACH)
+    }
+
+    /// The same, but only if nobody uses it: else `EBUSY`.
+    pub fn unmount(&self) -> io::Result<()> {
+        self.unmount_with(UnmountFlags::empty())
+    }
+
+    fn unmount_with(&self, flags: UnmountFlags) -> io::Result<()> {
         if !self.is_there() {
             return Ok(());
         }
-        let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+        let flags = flags | UnmountFlags::NOFOLLOW;
         Ok(rustix::mount::unmount(&self.path, flags)?)
     }
 }
 
 /// The number of the mount that a file lies on.
-fn mount_id(file: impl AsFd) -> rustix::io::Result<u64> {
+pub(crate) fn mount_id(file: impl AsFd) -> rustix::io::Result<u64> {
     /// `STATX_MNT_ID_UNIQUE` of `<linux/stat.h>`.
     const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;

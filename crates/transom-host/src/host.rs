@@ -362,9 +362,28 @@ impl Host {
     /// Mounts a volume, detached, and serves it on threads of this process.
     /// `EINVAL` if its container is not loaded, `ENOENT` if that has no such
     /// volume.
-    pub fn mount(&self, volume: &VolumeId, options: &Options, hold: Hold) -> Result<Mounted> {
+    pub fn mount(
+        &self,
+        volume: &VolumeId,
+        options: &Options,
+        hold: Hold,
+        owner: u32,
+    ) -> Result<Mounted> {
         let loaded = self.loaded(volume.container)?;
-        loaded.mount(&volume.key, options, hold)
+        loaded.mount(&volume.key, options, hold, owner)
+    }
+
+    /// Takes one mount of a volume away. `EINVAL` if there is none of that
+    /// number, or it was handed out; `EBUSY` if it is used.
+    pub fn unmount_one(&self, volume: &VolumeId, mount: u64, how: Unmount) -> Result<()> {
+        let loaded = self.loaded(volume.container)?;
+        match loaded.volume(&volume.key) {
+            Some(served) => served.unmount_one(mount, how),
+            None => Err(Error::new(
+                Errno::EINVAL,
+                format!("`{volume}` is not mounted"),
+            )),
+        }
     }
 
     /// Unmounts a volume everywhere, in order: what was written is on the
@@ -414,12 +433,12 @@ impl Host {
     }
 
     /// Unloads a container: every descriptor of it is closed. `EINVAL` if it is
-    /// not loaded, `EBUSY` while it is mounted. By force, it is unmounted
-    /// before.
+    /// not loaded, `EBUSY` while it is mounted, unless its users are to be
+    /// aborted.
     pub fn unload(&self, container: ContainerId, how: Unmount) -> Result<()> {
-        if let (Unmount::Force, Ok(loaded)) = (how, self.loaded(container)) {
+        if let (Unmount::Abort, Ok(loaded)) = (how, self.loaded(container)) {
             for key in loaded.mounted_keys() {
-                loaded.unmount(&key, Unmount::Force)?;
+                loaded.unmount(&key, Unmount::Abort)?;
             }
         }
         let mut containers = self.containers();
@@ -441,7 +460,7 @@ impl Host {
         containers.insert(container, Entry::Busy(loaded.about.clone()));
         drop(containers);
         let synchronized = loaded.container.synchronize();
-        if let (Err(error), Unmount::Orderly) = (synchronized, how) {
+        if let (Err(error), true) = (synchronized, how != Unmount::Abort) {
             self.containers().insert(container, Entry::Loaded(loaded));
             return Err(error);
         }

@@ -35,4 +35,4 @@ pub use identity::VolumeId;
 pub use loaded::About;
 pub use members::MEMBERS_MAX;
 pub use modules::Modules;
-pub use volume::{Hold, Mounted, MountedStatus, Served, Unmount, VolumeStatus};
+pub use volume::{Hold, Mount, Mounted, MountedStatus, Served, Unmount, VolumeStatus};

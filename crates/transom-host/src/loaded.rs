@@ -46,11 +46,17 @@ impl Loaded {
     }
 
     /// A detached mount of the volume of that key.
-    pub(crate) fn mount(&self, key: &str, options: &Options, hold: Hold) -> Result<Mounted> {
+    pub(crate) fn mount(
+        &self,
+        key: &str,
+        options: &Options,
+        hold: Hold,
+        owner: u32,
+    ) -> Result<Mounted> {
         let mut served = self.served();
         match served.get(key) {
             Some(Some(volume)) if !volume.is_over() => {
-                let mount = volume.mount(options)?;
+                let mount = volume.mount(options, owner)?;
                 return Ok(Mounted::new(mount, Arc::clone(volume)));
             }
             Some(None) => {
@@ -62,7 +68,7 @@ impl Loaded {
         served.insert(key.into(), None);
         drop(served);
         // The module may take its time, so no lock is held meanwhile.
-        let started = ServedVolume::start(&*self.container, key, options, hold);
+        let started = ServedVolume::start(&*self.container, key, options, hold, owner);
         let mut served = self.served();
         served.remove(key);
         let (volume, mount) = started?;
@@ -77,7 +83,7 @@ impl Loaded {
             let message = format!("volume `{key}` is not mounted");
             return Err(Error::new(Errno::EINVAL, message));
         };
-        if how == Unmount::Orderly {
+        if how != Unmount::Abort {
             volume.synchronize()?;
             self.container.synchronize()?;
         }

@@ -255,7 +255,7 @@ fn privileged_what_is_mounted_is_not_unloaded() {
         ..Options::default()
     };
     let volume = fixture.volume("directory");
-    let mount = || fixture.host.mount(&volume, &options, Hold::No);
+    let mount = || fixture.host.mount(&volume, &options, Hold::No, 0);
     let one = mount().unwrap();
     assert_refused(mount().map(drop), Errno::EBUSY, &["in use"]);
     assert!(one.served.passthrough_permitted());
@@ -312,7 +312,11 @@ fn privileged_a_held_volume_is_mounted_many_times_and_unmounted_in_order() {
         read_only: false,
         ..Options::default()
     };
-    let mount = |options| fixture.host.mount(&volume, options, Hold::UntilUnmounted);
+    let mount = |options| {
+        fixture
+            .host
+            .mount(&volume, options, Hold::UntilUnmounted, 0)
+    };
     let one = mount(&options).unwrap();
     let other = mount(&options).unwrap();
     let open = |mount: &std::os::fd::OwnedFd, flags| {
@@ -336,12 +340,12 @@ fn privileged_a_held_volume_is_mounted_many_times_and_unmounted_in_order() {
     assert_eq!(refused, rustix::io::Errno::ROFS);
     let status = fixture.host.status();
     let mounted = status[0].volumes[0].mounted.as_ref().unwrap();
-    assert_eq!(mounted.handed_out, 3);
+    assert_eq!(mounted.mounts.len(), 3);
     assert!(mounted.statistics.total() > 0);
 
     drop((one, other, read_only));
     let unmount = |how| fixture.host.unmount(&volume, how);
-    assert_refused(unmount(Unmount::Orderly), Errno::EBUSY, &["force"]);
+    assert_refused(unmount(Unmount::Orderly), Errno::EBUSY, &["abort"]);
     assert_refused(mount(&options).map(drop), Errno::EBUSY, &["still in use"]);
     drop((first, second));
     eventually(|| fixture.unload("directory").is_ok());
@@ -357,9 +361,11 @@ fn privileged_force_cuts_off_those_who_do_not_let_go() {
     fixture.load("passthrough", "directory").unwrap();
     let volume = fixture.volume("directory");
     let options = Options::default();
-    let mounted = fixture.host.mount(&volume, &options, Hold::UntilUnmounted);
+    let mounted = fixture
+        .host
+        .mount(&volume, &options, Hold::UntilUnmounted, 0);
     let mount = mounted.unwrap().mount;
-    fixture.host.unmount(&volume, Unmount::Force).unwrap();
+    fixture.host.unmount(&volume, Unmount::Abort).unwrap();
     let gone = rustix::fs::openat(&mount, c"file", OFlags::RDONLY, Mode::empty());
     assert_eq!(gone.unwrap_err(), rustix::io::Errno::NOTCONN);
     drop(mount);
@@ -377,7 +383,9 @@ fn privileged_what_is_attached_is_found_and_detached() {
     let target = fixture.path("other");
     let attach = || {
         let options = Options::default();
-        let mounted = fixture.host.mount(&volume, &options, Hold::UntilUnmounted);
+        let mounted = fixture
+            .host
+            .mount(&volume, &options, Hold::UntilUnmounted, 0);
         mounted
             .unwrap()
             .attach(Target::open(&target).unwrap())

@@ -7,13 +7,12 @@
 //! is gone, the session ends.
 //!
 //! To unmount is: no new mounts; what was written is brought to stable storage;
-//! the mounts that the host has attached are detached; the host lets go. If
-//! others still have a mount then, they are served until they let go, too,
-//! unless that is cut short by force.
+//! the mounts that the host has attached are taken away; the host lets go. Those
+//! that were handed out are nobody's to take away: whoever has one is served
+//! until they let go, too, or are cut off.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use transom_sys::fuse_control::Connection;
 use transom_sys::mount::{self, Change, Reach};
 use transom_sys::write_back_apart;
 
-use crate::attachment::{Attachment, Target};
+use crate::attachment::{self, Attachment, Target};
 use crate::erased::{AnyContainer, Serving};
 
 /// How long others may take to let go of a mount that was detached.
@@ -41,8 +40,20 @@ pub(crate) struct ServedVolume {
 struct Mounts {
     /// `None` once it is to be unmounted, or if it is to end with its last user.
     held: Option<OwnedFd>,
-    attached: Vec<Attachment>,
-    handed_out: u64,
+    all: Vec<Mount>,
+}
+
+/// One mount of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The kernel's number for it, which no other mount ever gets.
+    pub id: u64,
+    /// Where the host has attached it; `None` for one that was handed out.
+    pub attachment: Option<Attachment>,
+    /// Nothing can be written through it.
+    pub read_only: bool,
+    /// The user that it was made for.
+    pub owner: u32,
 }
 
 /// Whether the host has a mount of its own of what it serves.
@@ -58,10 +69,12 @@ pub enum Hold {
 /// How a volume is unmounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unmount {
-    /// Those who still use it are waited for, a while.
+    /// If nobody uses it.
     Orderly,
-    /// Those who still use it get errors from then on.
-    Force,
+    /// It is out of sight at once, and ends with its last user.
+    Detach,
+    /// At once: those who still use it get errors from then on.
+    Abort,
 }
 
 impl ServedVolume {
@@ -72,6 +85,7 @@ impl ServedVolume {
         key: &str,
         options: &Options,
         hold: Hold,
+        owner: u32,
     ) -> Result<(Self, OwnedFd)> {
         let (root, serving) = container.serve(key, options)?;
         let (held, mount) = match hold {
@@ -86,8 +100,7 @@ impl ServedVolume {
             serving,
             mounts: Mutex::new(Mounts {
                 held,
-                attached: Vec::new(),
-                handed_out: 1,
+                all: vec![Mount::handed_out(&mount, options, owner)?],
             }),
         };
         Ok((volume, mount))
@@ -95,7 +108,7 @@ impl ServedVolume {
 
     /// A further mount. `EINVAL` if it cannot be as asked, since it is of the
     /// same superblock; `EBUSY` if the volume is being unmounted.
-    pub(crate) fn mount(&self, options: &Options) -> Result<OwnedFd> {
+    pub(crate) fn mount(&self, options: &Options, owner: u32) -> Result<OwnedFd> {
         let refused = |what: &str| {
             let message = format!("the volume is mounted already, with {what}; unmount it first");
             Err(Error::new(Errno::EINVAL, message))
@@ -118,27 +131,16 @@ impl ServedVolume {
         let mut attributes = options.attributes;
         attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, options.read_only);
         let mount = clone_of(held, attributes)?;
-        mounts.handed_out += 1;
+        mounts.all.push(Mount::handed_out(&mount, options, owner)?);
         Ok(mount)
     }
 
     /// Remembers where a mount was attached.
-    pub(crate) fn attached(&self, attachment: Attachment) {
+    fn attached(&self, attachment: &Attachment) {
         let mut mounts = self.mounts();
-        mounts.handed_out = mounts.handed_out.saturating_sub(1);
-        mounts.attached.push(attachment);
-    }
-
-    fn status(&self) -> MountedStatus {
-        let mut mounts = self.mounts();
-        mounts.attached.retain(Attachment::is_there);
-        let path = |attachment: &Attachment| attachment.path().to_owned();
-        MountedStatus {
-            attached: mounts.attached.iter().map(path).collect(),
-            handed_out: mounts.handed_out,
-            passthrough: self.serving.passthrough(),
-            items: self.serving.items(),
-            statistics: self.serving.statistics(),
+        let mut all = mounts.all.iter_mut();
+        if let Some(mount) = all.find(|mount| mount.id == attachment.id()) {
+            mount.attachment = Some(attachment.clone());
         }
     }
 
@@ -146,8 +148,8 @@ impl ServedVolume {
     /// been unmounted by others since.
     pub(crate) fn let_go_if_unused(&self) {
         let mut mounts = self.mounts();
-        mounts.attached.retain(Attachment::is_there);
-        if mounts.attached.is_empty() && mounts.handed_out == 0 {
+        mounts.forget_unmounted();
+        if mounts.all.is_empty() {
             mounts.held = None;
         }
     }
@@ -163,32 +165,29 @@ impl ServedVolume {
         self.serving.synchronize()
     }
 
-    /// Detaches and lets go, after everything was synchronized. `EBUSY` if
-    /// others still use it.
+    /// Takes every mount away and lets go. `EBUSY` if others still use it: if it
+    /// is one that was attached, nothing has changed for that and those after
+    /// it.
     pub(crate) fn unmount(&self, how: Unmount) -> Result<()> {
-        let (held, attached) = {
-            let mut mounts = self.mounts();
-            (mounts.held.take(), std::mem::take(&mut mounts.attached))
+        let attached: Vec<_> = {
+            let mounts = self.mounts();
+            let all = mounts.all.iter();
+            all.filter_map(|mount| mount.attachment.clone()).collect()
         };
-        for (index, attachment) in attached.iter().enumerate() {
-            if let Err(error) = attachment.detach() {
-                let mut mounts = self.mounts();
-                mounts.attached.extend_from_slice(&attached[index..]);
-                mounts.held = held;
-                let message = format!("cannot unmount `{}`", attachment.path().display());
-                return Err(Error::from_host(error, message));
-            }
+        for attachment in attached {
+            self.take_away(&attachment, how)?;
         }
+        let held = self.mounts().held.take();
         let connection = held.as_ref().map(Connection::of);
         drop(held);
         let patience = match how {
             Unmount::Orderly => LET_GO_PATIENCE,
-            Unmount::Force => Duration::ZERO,
+            Unmount::Detach | Unmount::Abort => Duration::ZERO,
         };
-        if self.serving.wait(patience) {
+        if self.serving.wait(patience) || how == Unmount::Detach {
             return Ok(());
         }
-        if let (Unmount::Force, Some(connection)) = (how, connection) {
+        if let (Unmount::Abort, Some(connection)) = (how, connection) {
             connection
                 .and_then(Connection::abort)
                 .map_err(|error| Error::from_host(error, "cannot cut off the users of a volume"))?;
@@ -196,9 +195,38 @@ impl ServedVolume {
                 return Ok(());
             }
         }
-        let message = "somebody still uses the volume, and is served until they let go; unmount \
-                       it by force to cut them off";
+        let message = "somebody has a mount that was handed out, and is served until they let \
+                       go; abort it to cut them off";
         Err(Error::new(Errno::EBUSY, message))
+    }
+
+    /// Takes one mount away. `EINVAL` if there is none of that number, or it was
+    /// handed out.
+    pub(crate) fn unmount_one(&self, id: u64, how: Unmount) -> Result<()> {
+        let found = {
+            let mounts = self.mounts();
+            let found = mounts.all.iter().find(|mount| mount.id == id);
+            found.and_then(|mount| mount.attachment.clone())
+        };
+        let Some(attachment) = found else {
+            let message = format!("mount {id} was handed out: whoever has it lets go of it");
+            return Err(Error::new(Errno::EINVAL, message));
+        };
+        self.take_away(&attachment, how)
+    }
+
+    fn take_away(&self, attachment: &Attachment, how: Unmount) -> Result<()> {
+        let done = match how {
+            Unmount::Orderly => attachment.unmount(),
+            Unmount::Detach | Unmount::Abort => attachment.detach(),
+        };
+        done.map_err(|error| {
+            let message = format!("cannot unmount `{}`", attachment.path().display());
+            Error::from_host(error, message)
+        })?;
+        let mut mounts = self.mounts();
+        mounts.all.retain(|mount| mount.id != attachment.id());
+        Ok(())
     }
 
     /// Whether it is mounted nowhere any more.
@@ -206,8 +234,40 @@ impl ServedVolume {
         self.serving.wait(Duration::ZERO)
     }
 
+    fn status(&self) -> MountedStatus {
+        let mut mounts = self.mounts();
+        mounts.forget_unmounted();
+        MountedStatus {
+            mounts: mounts.all.clone(),
+            passthrough: self.serving.passthrough(),
+            items: self.serving.items(),
+            statistics: self.serving.statistics(),
+        }
+    }
+
     fn mounts(&self) -> MutexGuard<'_, Mounts> {
         self.mounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mounts {
+    /// Others may unmount what we have attached.
+    fn forget_unmounted(&mut self) {
+        let is_there = |mount: &Mount| mount.attachment.as_ref().is_none_or(Attachment::is_there);
+        self.all.retain(is_there);
+    }
+}
+
+impl Mount {
+    fn handed_out(mount: &OwnedFd, options: &Options, owner: u32) -> Result<Self> {
+        let id = attachment::mount_id(mount)
+            .map_err(|error| Error::from_host(error.into(), "cannot examine a mount"))?;
+        Ok(Self {
+            id,
+            attachment: None,
+            read_only: options.read_only,
+            owner,
+        })
     }
 }
 
@@ -231,7 +291,7 @@ impl Mounted {
     /// volume is unmounted.
     pub fn attach(self, target: Target) -> std::io::Result<Attachment> {
         let attachment = target.attach(self.mount)?;
-        self.served.0.attached(attachment.clone());
+        self.served.0.attached(&attachment);
         Ok(attachment)
     }
 }
@@ -278,10 +338,8 @@ pub struct VolumeStatus {
 /// How a volume is mounted.
 #[derive(Debug, Clone)]
 pub struct MountedStatus {
-    /// Where the host has attached it.
-    pub attached: Vec<PathBuf>,
-    /// How many detached mounts were handed out besides.
-    pub handed_out: u64,
+    /// Every mount that is known of it.
+    pub mounts: Vec<Mount>,
     /// Whether the kernel reads host files by itself.
     pub passthrough: bool,
     /// Items that the kernel refers to.

@@ -255,7 +255,12 @@ fn mount(
         items_max: items_max(),
         ..Options::default()
     };
-    let mounted = host.mount(volume, &session, Hold::No)?;
+    let mounted = host.mount(
+        volume,
+        &session,
+        Hold::No,
+        rustix::process::getuid().as_raw(),
+    )?;
     let is_required = matches!(
         options.passthrough,
         PassthroughChoice::Ro | PassthroughChoice::Rw
