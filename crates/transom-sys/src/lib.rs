@@ -24,6 +24,7 @@ pub mod launch;
 mod look_ahead;
 pub mod mount;
 pub mod namespaces;
+pub mod peer;
 pub mod unlink;
 pub mod volume_requests;
 
