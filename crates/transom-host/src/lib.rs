@@ -16,12 +16,25 @@
 
 mod enablement;
 mod erased;
+mod events;
 mod host;
 mod modules;
+mod random;
 mod resource;
+mod tasks;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use enablement::Enablement;
+pub use events::{
+    EVENTS_KEPT_MAX, Event, EventKind, Events, Heard, MESSAGE_BYTES_MAX, Since, StreamId,
+    Subscription, UNLOADED_KEPT_MAX,
+};
 pub use host::{Host, Load, Mounted, Served};
 pub use modules::Modules;
+pub use tasks::{
+    LINE_BYTES_MAX, LINES_KEPT_MAX, OWNER_TASKS_MAX, Progress, SAVED_BYTES_MAX,
+    SUSPENDED_TASKS_MAX, SavedTask, TASKS_KEPT_MAX, TASKS_MAX, TaskEnd, TaskEvent, TaskId,
+    TaskInfo, TaskOrder, TaskState, TaskSubject, Tasks, Watch,
+};
