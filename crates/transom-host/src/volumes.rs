@@ -75,7 +75,7 @@ impl Host {
         let loaded = self.loaded(container)?;
         let key = loaded.management()?.create(name, bytes)?;
         let volume = VolumeId { container, key };
-        let kind = EventKind::VolumePublished {
+        let kind = EventKind::VolumeCreated {
             volume: volume.key.clone(),
         };
         self.tell(&volume, kind, "was made");
@@ -96,7 +96,12 @@ impl Host {
     /// Gives a volume another size, in bytes.
     pub fn resize_volume(&self, volume: &VolumeId, bytes: u64) -> Result<()> {
         let loaded = self.loaded(volume.container)?;
-        loaded.management()?.resize(&volume.key, bytes)
+        loaded.management()?.resize(&volume.key, bytes)?;
+        let kind = EventKind::VolumeResized {
+            volume: volume.key.clone(),
+        };
+        self.tell(volume, kind, &format!("has {bytes} bytes now"));
+        Ok(())
     }
 
     /// Removes a volume with what it contains. `EBUSY` while it is mounted.
