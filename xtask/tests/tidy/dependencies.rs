@@ -16,6 +16,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "transom-host",
         &["transom-fuse", "transom-module", "transom-sys"],
     ),
+    (
+        "transom-block",
+        &["transom-fuse", "transom-module", "transom-sys"],
+    ),
     ("transom-passthrough", &["transom-module", "transom-sys"]),
     ("transom-projection", &["transom-module", "transom-sys"]),
     (
