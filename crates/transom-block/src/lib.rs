@@ -9,9 +9,11 @@ mod disk_file;
 mod extent;
 mod file_volume;
 mod loop_device;
+mod read_only;
 
 pub use file_volume::FileVolume;
 pub use loop_device::{LoopDevice, LoopIdentity, LoopOptions, detach_abandoned, publish_loop};
+pub use read_only::ReadOnly;
 
 /// How a block volume ceases to be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -304,6 +304,16 @@ impl Host {
         }
     }
 
+    /// All that are loaded, in the order of their ids.
+    pub(crate) fn all_loaded(&self) -> Vec<Arc<Loaded>> {
+        let containers = self.containers();
+        let loaded = containers.values().filter_map(|entry| match entry {
+            Entry::Loaded(loaded) => Some(Arc::clone(loaded)),
+            _ => None,
+        });
+        loaded.collect()
+    }
+
     fn check(&self, load: &Load<'_>, manifest: &ModuleManifest) -> Result<()> {
         let name = load.module;
         self.require_enabled(name)?;
@@ -391,7 +401,7 @@ impl Blocked {
 }
 
 pub(crate) fn state_of(loaded: &Loaded) -> State {
-    match loaded.is_mounted() {
+    match loaded.is_used() {
         true => State::Active,
         false => State::Ready,
     }

@@ -28,6 +28,7 @@ mod loaded;
 mod members;
 mod modules;
 mod probing;
+mod publishing;
 mod random;
 mod resource;
 mod status;
@@ -52,6 +53,7 @@ pub use loaded::{About, Member};
 pub use members::MEMBERS_MAX;
 pub use modules::Modules;
 pub use probing::Finding;
+pub use publishing::{BlockKind, BlockStatus};
 pub use status::{CacheStatus, ContainerStatus};
 pub use tasks::{
     LINE_BYTES_MAX, LINES_KEPT_MAX, OWNER_TASKS_MAX, Progress, SAVED_BYTES_MAX,

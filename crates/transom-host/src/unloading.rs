@@ -1,6 +1,6 @@
 //! The end of a container.
 //!
-//! In this order: nothing of it is mounted any more; its work has stopped where
+//! In this order: nothing of it is mounted or published any more; its work has stopped where
 //! it can go on later; everything that was acknowledged is on the resources;
 //! the resources are given back. If one of these fails, the container is loaded
 //! as before.
@@ -25,9 +25,13 @@ impl Host {
             for key in loaded.mounted_keys() {
                 loaded.unmount(&key, Unmount::Abort)?;
             }
+            loaded.withdraw_all()?;
         }
         if loaded.is_mounted() {
             return Err(in_use(&loaded.about.name, "mounted; unmount it first"));
+        }
+        if !loaded.published().is_empty() {
+            return Err(in_use(&loaded.about.name, "a disk; withdraw it first"));
         }
         self.suspend_work_of(container)?;
         let unloaded = self.end(&loaded, how);
@@ -72,7 +76,7 @@ impl Host {
         {
             let mut containers = self.containers();
             // Two are the table's and ours; who has another is about to use it.
-            if Arc::strong_count(loaded) > 2 || loaded.is_mounted() {
+            if Arc::strong_count(loaded) > 2 || loaded.is_used() {
                 return Err(in_use(&loaded.about.name, "in use"));
             }
             containers.insert(id, Entry::Busy(loaded.about.clone()));

@@ -97,6 +97,7 @@ impl Host {
     pub fn resize_volume(&self, volume: &VolumeId, bytes: u64) -> Result<()> {
         let loaded = self.loaded(volume.container)?;
         loaded.management()?.resize(&volume.key, bytes)?;
+        loaded.resize_published(&volume.key)?;
         let kind = EventKind::VolumeResized {
             volume: volume.key.clone(),
         };
@@ -110,6 +111,9 @@ impl Host {
         if loaded.volume(&volume.key).is_some() {
             return Err(in_use(&volume.to_string(), "mounted; unmount it first"));
         }
+        if loaded.is_published(&volume.key) {
+            return Err(in_use(&volume.to_string(), "a disk; withdraw it first"));
+        }
         loaded.management()?.remove(&volume.key)?;
         let kind = EventKind::VolumeRemoved {
             volume: volume.key.clone(),
@@ -118,7 +122,7 @@ impl Host {
         Ok(())
     }
 
-    fn tell(&self, volume: &VolumeId, kind: EventKind, what: &str) {
+    pub(crate) fn tell(&self, volume: &VolumeId, kind: EventKind, what: &str) {
         let message = format!("volume `{}` {what}", volume.key);
         self.events().tell(Some(volume.container), kind, message);
     }

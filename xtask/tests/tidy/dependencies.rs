@@ -14,7 +14,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("transom-fuse", &["transom-module", "transom-sys"]),
     (
         "transom-host",
-        &["transom-fuse", "transom-module", "transom-sys"],
+        &[
+            "transom-block",
+            "transom-fuse",
+            "transom-module",
+            "transom-sys",
+        ],
     ),
     (
         "transom-block",
