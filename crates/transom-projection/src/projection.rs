@@ -42,6 +42,8 @@ pub struct ProjectionOptions {
 #[derive(Clone)]
 pub struct Projection {
     pub(crate) shared: Arc<Shared>,
+    /// What is pinned through this handle is opened through that.
+    host: Arc<HostRoot>,
     /// The time its root shows.
     pub(crate) made: Timestamp,
     views: Arc<Views>,
@@ -59,9 +61,22 @@ impl Projection {
     pub fn new(host: HostRoot, options: ProjectionOptions) -> Self {
         let descriptors = options.descriptors.unwrap_or_else(default_descriptors);
         Self {
-            shared: Arc::new(Shared::new(host, descriptors, options.owners)),
+            shared: Arc::new(Shared::new(descriptors, options.owners)),
+            host: Arc::new(host),
             made: Timestamp::now(),
             views: Arc::default(),
+        }
+    }
+
+    /// The same projection, for whoever makes views of the files below `host`:
+    /// a newer clone of the host's mounts, or with
+    /// [the rights of a client](HostRoot::acting_for). Files are shared between
+    /// views that were made through clones of the same handle.
+    #[must_use]
+    pub fn with_host(&self, host: HostRoot) -> Self {
+        Self {
+            host: Arc::new(host),
+            ..self.clone()
         }
     }
 
@@ -80,7 +95,13 @@ impl Projection {
     /// Uses a second thread for large trees, which is gone on return.
     pub fn pin(&self, tree: Tree, options: ViewOptions) -> Result<Arc<View>, Errors<PinError>> {
         let id = ViewId(self.views.last.fetch_add(1, Ordering::Relaxed) + 1);
-        let view = Arc::new(View::pin(id, self.shared.clone(), tree, options)?);
+        let view = Arc::new(View::pin(
+            id,
+            self.shared.clone(),
+            self.host.clone(),
+            tree,
+            options,
+        )?);
         write(&self.views.by_id).insert(id, view.clone());
         Ok(view)
     }
@@ -93,7 +114,7 @@ impl Projection {
         path: impl Into<Arc<Path>>,
         options: ViewOptions,
     ) -> Result<Arc<Version>, PinProblem> {
-        Pinner::new(self.shared.clone(), options).pin_file(path.into())
+        Pinner::new(self.shared.clone(), self.host.clone(), options).pin_file(path.into())
     }
 
     /// The view of that number.

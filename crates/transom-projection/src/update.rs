@@ -36,7 +36,7 @@ use transom_module::{Invalidation, ItemId, ItemKind};
 
 use crate::errors::Collected;
 use crate::host::HeldFile;
-use crate::pin::{Expected, Pinner, open_source};
+use crate::pin::{Expected, Pinner};
 use crate::sync::{lock, write};
 use crate::tree::{EditError, Kind, Log, NodeId};
 use crate::view::State;
@@ -137,7 +137,11 @@ impl View {
         if changes.len() > CHANGES_MAX {
             return Err(UpdateError::TooManyChanges);
         }
-        let opened = open_sources(&self.pinner, &changes).map_err(UpdateError::Pin)?;
+        let pinner = &self.pinner;
+        let opened = pinner
+            .host
+            .act_throughout(|| open_sources(pinner, &changes));
+        let opened = opened.map_err(UpdateError::Pin)?;
         let changes: Vec<_> = changes.into_iter().zip(opened).collect();
         let turn = lock(&self.steering);
         let mut state = write(&self.state);
@@ -215,7 +219,7 @@ fn open_sources(
             opened.push(None);
             continue;
         };
-        match open_source(&pinner.shared, source, expected) {
+        match pinner.open_source(source, expected) {
             Ok(file) => opened.push(Some(file)),
             Err(problem) => errors.push(PinError {
                 name: change.name().clone(),

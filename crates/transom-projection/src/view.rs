@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use transom_module::{ItemId, ItemKind, Lifetime};
 
-use crate::host::HostDirectory;
+use crate::host::{HostDirectory, HostRoot};
 use crate::pin::{PinError, Pinner};
 use crate::shared::Shared;
 use crate::sync::read;
@@ -118,11 +118,12 @@ impl View {
     pub(crate) fn pin(
         id: ViewId,
         shared: Arc<Shared>,
+        host: Arc<HostRoot>,
         tree: Tree,
         options: ViewOptions,
     ) -> Result<Self, Errors<PinError>> {
         let ids = shared.next_ids(tree.nodes().len());
-        let pinner = Pinner::new(shared, options);
+        let pinner = Pinner::new(shared, host, options);
         let pins = pinner.pin_tree(&tree, ids)?;
         Ok(Self {
             id,

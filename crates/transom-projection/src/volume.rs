@@ -71,7 +71,7 @@ impl Volume for Projection {
                 .find(name, &view.pinner)
                 .map_err(|error| {
                     let path = directory.host.path().join(name);
-                    Error::from_host(error, format!("cannot look at `{}`", shown(&path)))
+                    refusal(error, || format!("cannot look at `{}`", shown(&path)))
                 })?
                 .map(|child| Inner::of_child(view, child)),
             Inner::File(_) | Inner::Symlink(_) => return Err(Errno::ENOTDIR.into()),
@@ -267,7 +267,7 @@ impl Projection {
             })
             .map_err(|error| {
                 let path = shown(directory.host.path());
-                Error::from_host(error, format!("cannot list `{path}`"))
+                refusal(error, || format!("cannot list `{path}`"))
             })
     }
 }
@@ -353,6 +353,15 @@ impl Inner {
             Self::File(version) => version.touched().note(touch),
             Self::Symlink(link) => link.touched.note(touch),
         }
+    }
+}
+
+/// What a request below a whole directory fails with. A missing permission is
+/// for whoever asks to know, not for the operator.
+fn refusal(error: std::io::Error, message: impl FnOnce() -> String) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => Errno::EACCES.into(),
+        _ => Error::from_host(error, message()),
     }
 }
 
