@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::message::{self, Call, Reader, Reply};
+use crate::framing::{self as message, Call, Reader, Reply};
 use crate::view::wire::{
     DescribeReply, ErrorParameters, ExplainCall, StatisticsReply, TraceReply, UpdateCall,
     UpdateReply,

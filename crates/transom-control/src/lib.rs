@@ -13,12 +13,27 @@
 //! interface file, the types in `view.rs` and the test that holds them against
 //! each other change in the same commit.
 
+mod bytes;
 mod client;
+mod exchange;
+mod framing;
+pub mod host;
+mod interface;
 mod message;
+mod method;
+mod peer;
 mod server;
+mod service_error;
 mod view;
+pub mod views;
 
+pub use bytes::Bytes;
 pub use client::{CallError, Client};
+pub use exchange::{ConnectionId, DESCRIPTORS_MAX, Descriptor, Exchange, MissingDescriptor};
+pub use interface::{Interface, InterfaceBuilder, Next, Stream};
 pub use message::MESSAGE_BYTES_MAX;
+pub use method::{Empty, Method};
+pub use peer::Peer;
 pub use server::{CONNECTIONS_MAX, Listener, Service, check_directory, serve_connection, sweep};
+pub use service_error::ServiceError;
 pub use view::{Change, Description, Explanation, INTERFACE, INTERFACE_TEXT, Refusal};

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::message::{self, Call, Reader, Reply};
+use crate::framing::{self as message, Call, Reader, Reply};
 use crate::view::wire::{
     DescribeReply, ErrorParameters, ExplainCall, StatisticsReply, TraceReply, UpdateCall,
     UpdateReply,

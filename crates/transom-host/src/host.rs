@@ -4,56 +4,116 @@
 //! |---|---|
 //! | `ENODEV` | there is no such module |
 //! | `EPERM` | the module is disabled |
-//! | `EOPNOTSUPP` | loading by force would format the resource, which no module can |
-//! | `EINVAL` | the resource is of a kind that the module does not load, or an option is unknown |
+//! | `EOPNOTSUPP` | loading by force would format the resource, which loading never does |
+//! | `EINVAL` | the resource is of a kind that the module does not load, contains nothing it knows, belongs to another container, or an option is unknown |
 //! | `EACCES` | no right to the resource |
 //! | `EBUSY` | loading: it is loaded; unloading: it is mounted |
 //! | `EINVAL` | unloading: nothing is loaded, or it is not this |
 //!
 //! After an error of loading nothing is loaded, and nothing is open.
+//!
+//! A container of several members may be loaded with fewer. It is *blocked* then
+//! and keeps those that are there, until the last one is given.
 
-use std::fmt;
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use transom_fuse::{Options, Statistics};
-use transom_module::{ContainerId, Errno, Error, LoadOptions, ModuleManifest, Resources, Result};
+use transom_fuse::Options;
+use transom_module::{ContainerId, Errno, Error, LoadOptions, ModuleManifest, Resource, Result};
 
-use crate::erased::{AnyContainer, Serving};
-use crate::{Enablement, Modules, resource};
+use crate::erased::AnyModule;
+use crate::loaded::{About, Loaded};
+use crate::members::Members;
+use crate::volume::{Hold, Mounted, Unmount, VolumeStatus};
+use crate::{Enablement, Modules, VolumeId, resource};
+
+/// Most containers that can be loaded or blocked at a time.
+pub const CONTAINERS_MAX: usize = 10_000;
 
 /// Loads resources, mounts what was loaded, and gives it back.
-///
-/// A loaded resource is known by its module and by the path that it was loaded
-/// by.
 #[derive(Debug)]
 pub struct Host {
     modules: Modules,
     enablement: Enablement,
-    loaded: Mutex<Vec<Arc<Loaded>>>,
+    containers: Mutex<BTreeMap<ContainerId, Entry>>,
 }
 
 /// What to load, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Load<'a> {
     /// The name of the module.
     pub module: &'a str,
-    /// Where the resource is.
-    pub resource: &'a Path,
+    /// Opened with [`Host::open`] or [`Host::adopt`].
+    pub resources: Vec<Resource>,
     /// How the module is to load it.
     pub options: LoadOptions,
     /// Format the resource if it contains nothing that the module knows.
     pub force: bool,
+    /// The user that it is loaded for.
+    pub owner: u32,
 }
 
-/// A loaded resource. As long as somebody else holds one, it is being mounted.
-struct Loaded {
+/// What the host has of a container.
+enum Entry {
+    /// It is being loaded or unloaded.
+    Busy(About),
+    Blocked(Blocked),
+    Loaded(Arc<Loaded>),
+}
+
+/// A container some of whose members are missing.
+struct Blocked {
     module: String,
-    resource: PathBuf,
-    container: Box<dyn AnyContainer>,
-    mounts: Mutex<Vec<Arc<dyn Serving>>>,
+    owner: u32,
+    options: LoadOptions,
+    members: Members,
+}
+
+/// The states of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is being loaded or unloaded.
+    NotReady,
+    /// Members are missing.
+    Blocked,
+    /// It is loaded, and nothing of it is used.
+    Ready,
+    /// It is loaded, and something of it is mounted.
+    Active,
+}
+
+/// A container, and what is served of it.
+#[derive(Debug, Clone)]
+pub struct ContainerStatus {
+    /// What is known of it.
+    pub about: About,
+    /// Its state.
+    pub state: State,
+    /// What does not work, for people.
+    pub trouble: Option<String>,
+    /// Its volumes and block volumes.
+    pub volumes: Vec<VolumeStatus>,
+    /// The kinds of long work it does, each with a sentence.
+    pub jobs: Vec<(&'static str, &'static str)>,
+    /// What its cache uses, and would use, in bytes.
+    pub cache: Option<(u64, u64)>,
+}
+
+/// What a module recognizes in a resource.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The module.
+    pub module: &'static str,
+    /// The container that the resource belongs to.
+    pub container: ContainerId,
+    /// What people call that.
+    pub name: String,
+    /// The state of the container, if it is loaded or blocked.
+    pub state: Option<State>,
+    /// Which of its members are missing besides, from 0.
+    pub missing: Vec<u32>,
 }
 
 impl Host {
@@ -63,7 +123,7 @@ impl Host {
         Self {
             modules,
             enablement,
-            loaded: Mutex::default(),
+            containers: Mutex::default(),
         }
     }
 
@@ -73,59 +133,359 @@ impl Host {
         &self.modules
     }
 
-    /// Loads a resource. The errors are told at the head of the file; besides,
-    /// those of opening it, and the module's own.
-    pub fn load(&self, load: &Load<'_>) -> Result<()> {
-        let module = self.modules.get(load.module)?;
-        let manifest = module.manifest();
-        self.check(load, &manifest)?;
-        require_not_loaded(&self.loaded(), load)?;
-        let resource = resource::open(load.resource, &manifest, load.options.read_only)?;
-        // The module may take its time, so no lock is held meanwhile.
-        let loaded = Loaded {
-            module: load.module.into(),
-            resource: load.resource.into(),
-            container: module.load(Resources::alone(ContainerId::NIL, resource), &load.options)?,
-            mounts: Mutex::default(),
-        };
-        let mut all = self.loaded();
-        require_not_loaded(&all, load)?;
-        all.push(Arc::new(loaded));
-        Ok(())
+    /// Opens what that module is to load, with the rights of the calling
+    /// thread. The errors are told at the head of the file.
+    pub fn open(&self, module: &str, path: &Path, read_only: bool) -> Result<Resource> {
+        let manifest = self.modules.get(module)?.manifest();
+        resource::open(path, &manifest, read_only)
     }
 
-    /// Mounts the volume of what was loaded, detached, and serves it on threads
-    /// of this process. `EINVAL` if it is not loaded.
-    pub fn mount(&self, module: &str, resource: &Path, options: &Options) -> Result<Mounted> {
-        let loaded = {
-            let all = self.loaded();
-            Arc::clone(&all[position(&all, module, resource)?])
-        };
-        let (mount, serving) = loaded.container.mount(options)?;
-        let mut mounts = loaded.mounts();
-        mounts.retain(|mount| !is_over(mount));
-        mounts.push(Arc::clone(&serving));
-        drop(mounts);
-        let served = Served(serving);
-        Ok(Mounted { mount, served })
+    /// The same for what somebody else has opened, who says that it was at
+    /// `path`. What it is not open for, the calling thread must have the right
+    /// to.
+    pub fn adopt(
+        &self,
+        module: &str,
+        descriptor: OwnedFd,
+        path: &Path,
+        read_only: bool,
+    ) -> Result<Resource> {
+        let manifest = self.modules.get(module)?.manifest();
+        resource::adopt(descriptor, path, &manifest, read_only)
     }
 
-    /// Unloads what was loaded: every descriptor of it is closed. `EINVAL` if
-    /// it is not loaded, `EBUSY` while it is mounted.
-    pub fn unload(&self, module: &str, resource: &Path) -> Result<()> {
-        let mut all = self.loaded();
-        let position = position(&all, module, resource)?;
-        let loaded = &all[position];
-        let is_being_mounted = Arc::strong_count(loaded) > 1;
-        if is_being_mounted || !loaded.mounts().iter().all(is_over) {
-            let message = format!("`{}` is mounted; unmount it first", resource.display());
-            return Err(Error::new(Errno::EBUSY, message));
+    /// What modules recognize in a resource: that one, or all that load its
+    /// kind and are enabled.
+    pub fn probe(&self, module: Option<&str>, resource: Resource) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        let manifests: Vec<_> = self.modules.manifests().collect();
+        for manifest in manifests {
+            let name = manifest.name;
+            let is_asked = module.is_none_or(|module| module == name);
+            let takes_it = manifest.resources.contains(&resource.kind());
+            if !is_asked || !takes_it || !self.enablement.is_enabled(name)? {
+                continue;
+            }
+            let probe = self.modules.get(name)?.probe(&resource)?;
+            if probe == transom_module::Probe::NotRecognized {
+                continue;
+            }
+            let again = resource.try_clone()?;
+            let members = Members::first(name, again, probe)?;
+            let containers = self.containers();
+            let entry = containers.get(&members.container);
+            let missing = match entry {
+                Some(entry) => entry.about().missing,
+                None => members.missing(),
+            };
+            findings.push(Finding {
+                module: name,
+                container: members.container,
+                name: members.name.clone(),
+                state: entry.map(Entry::state),
+                missing,
+            });
         }
-        let unloaded = all.remove(position);
-        drop(all);
-        // Gives the resource back, which may take its time, too.
-        drop(unloaded);
+        Ok(findings)
+    }
+
+    /// Loads a container of these resources, or of these and those that were
+    /// given before and wait for them. It is [blocked](State::Blocked)
+    /// afterwards if some are still missing. The errors are told at the head of
+    /// the file; besides, the module's own.
+    pub fn load(&self, load: Load<'_>) -> Result<ContainerId> {
+        let module = self.modules.get(load.module)?;
+        self.check(&load, &module.manifest())?;
+        let mut all: Option<Members> = None;
+        for resource in load.resources {
+            let probe = module.probe(&resource)?;
+            let first = Members::first(load.module, resource, probe)?;
+            match &mut all {
+                Some(all) => all.join(first)?,
+                None => all = Some(first),
+            }
+        }
+        let nothing = || Error::new(Errno::EINVAL, "there is nothing to load");
+        let blocked = Blocked {
+            module: load.module.into(),
+            owner: load.owner,
+            options: load.options,
+            members: all.ok_or_else(nothing)?,
+        };
+        self.load_or_block(module, blocked)
+    }
+
+    /// Gives a resource that has appeared to the blocked container that waits
+    /// for it, and loads that if it is the last. `None` if nobody waits for it.
+    pub fn offer(&self, resource: Resource) -> Result<Option<ContainerId>> {
+        for finding in self.probe(None, resource.try_clone()?)? {
+            if finding.state != Some(State::Blocked) {
+                continue;
+            }
+            let module = self.modules.get(finding.module)?;
+            let probe = module.probe(&resource)?;
+            let members = Members::first(finding.module, resource, probe)?;
+            let waiting = match self.containers().get(&finding.container) {
+                Some(Entry::Blocked(blocked)) => (blocked.owner, blocked.options.clone()),
+                _ => return Ok(None),
+            };
+            let blocked = Blocked {
+                module: finding.module.into(),
+                owner: waiting.0,
+                options: waiting.1,
+                members,
+            };
+            return self.load_or_block(module, blocked).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn load_or_block(&self, module: &dyn AnyModule, mut new: Blocked) -> Result<ContainerId> {
+        let id = new.members.container;
+        let mut containers = self.containers();
+        match containers.remove(&id) {
+            None if containers.len() >= CONTAINERS_MAX => {
+                let message =
+                    format!("{CONTAINERS_MAX} containers are loaded; unload others first");
+                return Err(Error::new(Errno::EMFILE, message));
+            }
+            None => {}
+            Some(Entry::Blocked(mut waiting)) => {
+                if let Err(error) = waiting.members.join(new.members) {
+                    containers.insert(id, Entry::Blocked(waiting));
+                    return Err(error);
+                }
+                new.members = waiting.members;
+            }
+            Some(other) => {
+                let message = format!("`{}` is loaded already", other.about().name);
+                containers.insert(id, other);
+                return Err(Error::new(Errno::EBUSY, message));
+            }
+        }
+        if !new.members.suffice(new.options.degraded) {
+            containers.insert(id, Entry::Blocked(new));
+            return Ok(id);
+        }
+        let about = new.about();
+        containers.insert(id, Entry::Busy(about.clone()));
+        drop(containers);
+        // The module may take its time, so no lock is held meanwhile.
+        let loaded = new
+            .members
+            .into_resources()
+            .and_then(|resources| module.load(resources, &new.options));
+        let mut containers = self.containers();
+        containers.remove(&id);
+        let loaded = Loaded::new(about, loaded?);
+        containers.insert(id, Entry::Loaded(Arc::new(loaded)));
+        Ok(id)
+    }
+
+    /// The container that is meant by its id, its name, or the path of a
+    /// resource of it. `EINVAL` if none is, or several are.
+    pub fn find(&self, text: &str) -> Result<ContainerId> {
+        let containers = self.containers();
+        let is_meant = |entry: &&Entry| {
+            let about = entry.about();
+            let path = Path::new(text);
+            about.id.to_string() == text
+                || about.name == text
+                || about.resources.iter().any(|resource| resource == path)
+        };
+        let mut found = containers.values().filter(is_meant).map(Entry::about);
+        match (found.next(), found.next()) {
+            (Some(only), None) => Ok(only.id),
+            (None, _) => Err(not_loaded(text, containers.is_empty())),
+            (Some(one), Some(other)) => {
+                let message = format!(
+                    "`{text}` may be {} or {}: say which by its id",
+                    one.id, other.id
+                );
+                Err(Error::new(Errno::EINVAL, message))
+            }
+        }
+    }
+
+    /// What is known of a container. `EINVAL` if it is not loaded.
+    pub fn about(&self, container: ContainerId) -> Result<About> {
+        let containers = self.containers();
+        let entry = containers.get(&container);
+        entry
+            .map(Entry::about)
+            .ok_or_else(|| not_loaded(&container.to_string(), containers.is_empty()))
+    }
+
+    /// All containers, in the order of their ids.
+    #[must_use]
+    pub fn status(&self) -> Vec<ContainerStatus> {
+        let known: Vec<_> = {
+            let containers = self.containers();
+            let loaded = |entry: &Entry| match entry {
+                Entry::Loaded(loaded) => Some(Arc::clone(loaded)),
+                _ => None,
+            };
+            containers
+                .values()
+                .map(|entry| (entry.about(), entry.state(), loaded(entry)))
+                .collect()
+        };
+        let status = |(about, state, loaded): (About, State, Option<Arc<Loaded>>)| {
+            let Some(loaded) = loaded else {
+                return ContainerStatus {
+                    about,
+                    state,
+                    trouble: None,
+                    volumes: Vec::new(),
+                    jobs: Vec::new(),
+                    cache: None,
+                };
+            };
+            loaded.let_go_of_unused();
+            let container = &loaded.container;
+            ContainerStatus {
+                about,
+                state: state_of(&loaded),
+                trouble: container.trouble(),
+                volumes: loaded.listings(),
+                jobs: container
+                    .jobs()
+                    .map_or_else(Vec::new, |jobs| jobs.kinds().to_vec()),
+                cache: container
+                    .cache()
+                    .map(|cache| (cache.used(), cache.wanted())),
+            }
+        };
+        known.into_iter().map(status).collect()
+    }
+
+    /// Mounts a volume, detached, and serves it on threads of this process.
+    /// `EINVAL` if its container is not loaded, `ENOENT` if that has no such
+    /// volume.
+    pub fn mount(
+        &self,
+        volume: &VolumeId,
+        options: &Options,
+        hold: Hold,
+        owner: u32,
+    ) -> Result<Mounted> {
+        let loaded = self.loaded(volume.container)?;
+        loaded.mount(&volume.key, options, hold, owner)
+    }
+
+    /// Takes one mount of a volume away. `EINVAL` if there is none of that
+    /// number, or it was handed out; `EBUSY` if it is used.
+    pub fn unmount_one(&self, volume: &VolumeId, mount: u64, how: Unmount) -> Result<()> {
+        let loaded = self.loaded(volume.container)?;
+        match loaded.volume(&volume.key) {
+            Some(served) => served.unmount_one(mount, how),
+            None => Err(Error::new(
+                Errno::EINVAL,
+                format!("`{volume}` is not mounted"),
+            )),
+        }
+    }
+
+    /// Unmounts a volume everywhere, in order: what was written is on the
+    /// resources before. `EINVAL` if it is not mounted, `EBUSY` if others still
+    /// use it.
+    pub fn unmount(&self, volume: &VolumeId, how: Unmount) -> Result<()> {
+        self.loaded(volume.container)?.unmount(&volume.key, how)
+    }
+
+    /// Puts everything that was acknowledged on the resources.
+    pub fn synchronize(&self, container: ContainerId) -> Result<()> {
+        self.loaded(container)?.synchronize()
+    }
+
+    /// Makes a volume in a container, of that size in bytes if it has one.
+    /// `EOPNOTSUPP` if the container makes none.
+    pub fn create_volume(
+        &self,
+        container: ContainerId,
+        name: &str,
+        bytes: Option<u64>,
+    ) -> Result<VolumeId> {
+        let loaded = self.loaded(container)?;
+        let key = loaded.management()?.create(name, bytes)?;
+        Ok(VolumeId { container, key })
+    }
+
+    /// Gives a volume another name.
+    pub fn rename_volume(&self, volume: &VolumeId, name: &str) -> Result<()> {
+        let loaded = self.loaded(volume.container)?;
+        loaded.management()?.rename(&volume.key, name)
+    }
+
+    /// Gives a volume another size, in bytes.
+    pub fn resize_volume(&self, volume: &VolumeId, bytes: u64) -> Result<()> {
+        let loaded = self.loaded(volume.container)?;
+        loaded.management()?.resize(&volume.key, bytes)
+    }
+
+    /// Removes a volume with what it contains. `EBUSY` while it is mounted.
+    pub fn remove_volume(&self, volume: &VolumeId) -> Result<()> {
+        let loaded = self.loaded(volume.container)?;
+        if loaded.volume(&volume.key).is_some() {
+            return Err(in_use(&volume.to_string(), "mounted; unmount it first"));
+        }
+        loaded.management()?.remove(&volume.key)
+    }
+
+    /// Unloads a container: every descriptor of it is closed. `EINVAL` if it is
+    /// not loaded, `EBUSY` while it is mounted, unless its users are to be
+    /// aborted.
+    pub fn unload(&self, container: ContainerId, how: Unmount) -> Result<()> {
+        if let (Unmount::Abort, Ok(loaded)) = (how, self.loaded(container)) {
+            for key in loaded.mounted_keys() {
+                loaded.unmount(&key, Unmount::Abort)?;
+            }
+        }
+        let mut containers = self.containers();
+        let loaded = match containers.get(&container) {
+            Some(Entry::Loaded(loaded)) => Arc::clone(loaded),
+            Some(Entry::Blocked(_)) => {
+                let blocked = containers.remove(&container);
+                drop(containers);
+                drop(blocked);
+                return Ok(());
+            }
+            Some(Entry::Busy(about)) => return Err(in_use(&about.name, "being loaded")),
+            None => return Err(not_loaded(&container.to_string(), containers.is_empty())),
+        };
+        // Two are the table's and ours; another one is about to mount.
+        if Arc::strong_count(&loaded) > 2 || loaded.is_mounted() {
+            return Err(in_use(&loaded.about.name, "mounted; unmount it first"));
+        }
+        containers.insert(container, Entry::Busy(loaded.about.clone()));
+        drop(containers);
+        let synchronized = loaded.container.synchronize();
+        if let (Err(error), true) = (synchronized, how != Unmount::Abort) {
+            self.containers().insert(container, Entry::Loaded(loaded));
+            return Err(error);
+        }
+        // Gives the resources back, which may take its time, too.
+        drop(loaded);
+        self.containers().remove(&container);
         Ok(())
+    }
+
+    /// The container, if it is loaded.
+    pub(crate) fn loaded(&self, container: ContainerId) -> Result<Arc<Loaded>> {
+        let containers = self.containers();
+        match containers.get(&container) {
+            Some(Entry::Loaded(loaded)) => Ok(Arc::clone(loaded)),
+            Some(Entry::Blocked(blocked)) => {
+                let message = format!(
+                    "`{}` is blocked: of its members, {} missing",
+                    blocked.members.name,
+                    missing(&blocked.members.missing())
+                );
+                Err(Error::new(Errno::EAGAIN, message))
+            }
+            Some(Entry::Busy(about)) => Err(in_use(&about.name, "being loaded or unloaded")),
+            None => Err(not_loaded(&container.to_string(), containers.is_empty())),
+        }
     }
 
     fn check(&self, load: &Load<'_>, manifest: &ModuleManifest) -> Result<()> {
@@ -136,10 +496,10 @@ impl Host {
             );
             return Err(Error::new(Errno::EPERM, message));
         }
-        if load.force {
+        if let (true, Some(resource)) = (load.force, load.resources.first()) {
             let message = format!(
-                "module `{name}` cannot format `{}`; load it without force",
-                load.resource.display()
+                "module `{name}` cannot format `{}` while it loads it; load it without force",
+                resource.path().display()
             );
             return Err(Error::new(Errno::EOPNOTSUPP, message));
         }
@@ -156,82 +516,80 @@ impl Host {
         Ok(())
     }
 
-    fn loaded(&self) -> MutexGuard<'_, Vec<Arc<Loaded>>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    fn containers(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Entry>> {
+        self.containers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Loaded {
-    fn mounts(&self) -> MutexGuard<'_, Vec<Arc<dyn Serving>>> {
-        self.mounts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Loaded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loaded")
-            .field("module", &self.module)
-            .field("resource", &self.resource)
-            .finish_non_exhaustive()
-    }
-}
-
-fn position(all: &[Arc<Loaded>], module: &str, resource: &Path) -> Result<usize> {
-    let is_it = |loaded: &Arc<Loaded>| loaded.module == module && loaded.resource == resource;
-    all.iter().position(is_it).ok_or_else(|| {
-        let resource = resource.display();
-        let message = match all {
-            [] => format!("`{resource}` is not loaded; nothing is"),
-            _ => format!("`{resource}` is not loaded by module `{module}`"),
-        };
-        Error::new(Errno::EINVAL, message)
-    })
-}
-
-fn require_not_loaded(all: &[Arc<Loaded>], load: &Load<'_>) -> Result<()> {
-    match position(all, load.module, load.resource) {
-        Ok(_) => {
-            let message = format!("`{}` is loaded already", load.resource.display());
-            Err(Error::new(Errno::EBUSY, message))
+impl Entry {
+    fn about(&self) -> About {
+        match self {
+            Self::Busy(about) => about.clone(),
+            Self::Blocked(blocked) => blocked.about(),
+            Self::Loaded(loaded) => loaded.about.clone(),
         }
-        Err(_) => Ok(()),
+    }
+
+    fn state(&self) -> State {
+        match self {
+            Self::Busy(_) => State::NotReady,
+            Self::Blocked(_) => State::Blocked,
+            Self::Loaded(loaded) => state_of(loaded),
+        }
     }
 }
 
-fn is_over(mount: &Arc<dyn Serving>) -> bool {
-    mount.wait(Duration::ZERO)
-}
-
-/// A volume that is mounted, detached, and served.
-#[derive(Debug)]
-pub struct Mounted {
-    /// The detached mount: attach it with `move_mount(2)`. As long as it is
-    /// open, it cannot be unmounted there.
-    pub mount: OwnedFd,
-    /// The threads that serve it.
-    pub served: Served,
-}
-
-/// A volume that is served for as long as anybody has a mount of it.
-pub struct Served(Arc<dyn Serving>);
-
-impl Served {
-    /// Whether the kernel accepts backing files for it from this process.
-    #[must_use]
-    pub fn passthrough_permitted(&self) -> bool {
-        self.0.passthrough_permitted()
-    }
-
-    /// Waits until nobody has a mount of it.
-    #[must_use]
-    pub fn to_the_end(&self) -> Statistics {
-        self.0.wait(Duration::MAX);
-        self.0.statistics()
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {:?}", self.state(), self.about())
     }
 }
 
-impl fmt::Debug for Served {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Served").finish_non_exhaustive()
+impl Blocked {
+    fn about(&self) -> About {
+        let resources = self.members.paths();
+        let path = resources.first().map(|path| path.display().to_string());
+        About {
+            id: self.members.container,
+            module: self.module.clone(),
+            name: match self.members.name.is_empty() {
+                true => path.unwrap_or_default(),
+                false => self.members.name.clone(),
+            },
+            owner: self.owner,
+            missing: self.members.missing(),
+            resources,
+        }
+    }
+}
+
+fn state_of(loaded: &Loaded) -> State {
+    match loaded.is_mounted() {
+        true => State::Active,
+        false => State::Ready,
+    }
+}
+
+fn not_loaded(what: &str, is_nothing: bool) -> Error {
+    let message = match is_nothing {
+        true => format!("`{what}` is not loaded; nothing is"),
+        false => format!("`{what}` is not loaded"),
+    };
+    Error::new(Errno::EINVAL, message)
+}
+
+fn in_use(name: &str, how: &str) -> Error {
+    Error::new(Errno::EBUSY, format!("`{name}` is {how}"))
+}
+
+fn missing(indices: &[u32]) -> String {
+    match indices {
+        [only] => format!("{only} is"),
+        several => {
+            let names: Vec<_> = several.iter().map(u32::to_string).collect();
+            format!("{} are", names.join(", "))
+        }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   Modules ── by name ──► module ◄── Enablement: may it be loaded?
-//!                            │ Host::load     resource opened and checked here
-//!                            ▼
-//!                        container ── Host::mount ──► Mounted: a detached mount, served
-//!                            │
-//!                      Host::unload           every descriptor is given back
+//!      resources ── Host::load ─┤          opened and checked here, put together
+//!                               ▼          from members that appear one by one
+//!                           container ── Host::mount ──► Mounted: a detached mount, served
+//!                               │            the first of a volume starts a session,
+//!                               │            further ones are clones
+//!                         Host::unload       every descriptor is given back
 //! ```
 //!
 //! No module is named here, and none has to keep the contract of loading by
@@ -14,14 +15,24 @@
 //! is checked in one place (`resource.rs`, [`Host`]), with the same error
 //! numbers and messages for all of them.
 
+mod attachment;
 mod enablement;
 mod erased;
 mod host;
+mod identity;
+mod loaded;
+mod members;
 mod modules;
 mod resource;
 #[cfg(test)]
 mod tests;
+mod volume;
 
+pub use attachment::{Attachment, Target};
 pub use enablement::Enablement;
-pub use host::{Host, Load, Mounted, Served};
+pub use host::{CONTAINERS_MAX, ContainerStatus, Finding, Host, Load, State};
+pub use identity::VolumeId;
+pub use loaded::About;
+pub use members::MEMBERS_MAX;
 pub use modules::Modules;
+pub use volume::{Hold, Mount, Mounted, MountedStatus, Served, Unmount, VolumeStatus};

@@ -11,15 +11,21 @@ use transom_module::{Errno, Error, ModuleManifest, Resource, ResourceKind, Resul
 /// to read it, or to write it unless `read_only`. The right to write is not
 /// asked for of directories: what is in them decides for itself.
 pub(crate) fn open(path: &Path, module: &ModuleManifest, read_only: bool) -> Result<Resource> {
-    let failed = |error: rustix::io::Errno| {
-        Error::from_host(
-            io::Error::from(error),
-            format!("cannot open `{}`", path.display()),
-        )
-    };
-    let open_with = |flags| rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty());
     // To look at something must not wait for it, nor rewind it.
-    let found = open_with(OFlags::PATH).map_err(failed)?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let found = rustix::fs::openat(CWD, path, flags, Mode::empty())
+        .map_err(|error| cannot_open(path, error))?;
+    adopt(found, path, module, read_only)
+}
+
+/// The same for what was found, and perhaps opened, by somebody else.
+pub(crate) fn adopt(
+    found: OwnedFd,
+    path: &Path,
+    module: &ModuleManifest,
+    read_only: bool,
+) -> Result<Resource> {
+    let failed = |error| cannot_open(path, error);
     let mode = rustix::fs::fstat(&found).map_err(failed)?.st_mode;
     let file_type = FileType::from_raw_mode(mode);
     let kind = kind_of(file_type).filter(|kind| module.resources.contains(kind));
@@ -36,6 +42,11 @@ pub(crate) fn open(path: &Path, module: &ModuleManifest, read_only: bool) -> Res
     };
     let descriptor = reopen(&found, kind, read_only).map_err(failed)?;
     Ok(Resource::new(kind, path, descriptor))
+}
+
+fn cannot_open(path: &Path, error: rustix::io::Errno) -> Error {
+    let message = format!("cannot open `{}`", path.display());
+    Error::from_host(io::Error::from(error), message)
 }
 
 /// The same file for real, which takes the right to it.

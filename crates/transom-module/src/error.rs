@@ -36,6 +36,7 @@ errnos! {
     EIO: "Input or output error.",
     EISDIR: "Is a directory.",
     ELOOP: "Too many symbolic links, or file systems stacked too deeply.",
+    EMFILE: "Too many are open, or loaded.",
     ENAMETOOLONG: "File name too long.",
     ENODATA: "No such extended attribute.",
     ENODEV: "No such device, or module.",

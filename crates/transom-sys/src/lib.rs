@@ -17,15 +17,17 @@ pub mod credentials;
 pub mod file_handle;
 pub mod file_status;
 pub mod fuse_abi;
+pub mod fuse_control;
 pub mod fuse_device;
 pub mod inode_flags;
 pub mod launch;
 mod look_ahead;
 pub mod mount;
 pub mod namespaces;
+pub mod peer;
 pub mod unlink;
 pub mod volume_requests;
 
-pub use apart::write_apart;
+pub use apart::{write_apart, write_back_apart};
 pub use children::keep_descriptors_from_children;
 pub use look_ahead::{Place, look_ahead};

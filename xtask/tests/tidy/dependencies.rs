@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "transom-sandbox",
         ],
     ),
-    ("transom-control", &[]),
+    ("transom-control", &["transom-sys"]),
     (
         "transom-view",
         &[

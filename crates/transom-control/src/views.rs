@@ -1,0 +1,12 @@
+//! `io.transom.Views`: trees of declared host files.
+
+mod calls;
+mod error;
+mod service;
+
+pub use calls::*;
+pub use error::{Error, Result};
+pub use service::{ViewsService, interface};
+
+/// The interface as varlink's description language has it.
+pub const INTERFACE_TEXT: &str = include_str!("io.transom.Views.varlink");
