@@ -21,13 +21,16 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use transom_fuse::Options;
-use transom_module::{ContainerId, Errno, Error, LoadOptions, ModuleManifest, Resource, Result};
+use transom_module::{
+    ContainerId, Errno, Error, LoadOptions, ModuleManifest, Probe, Resource, Result,
+};
 
-use crate::erased::AnyModule;
+use crate::erased::{AnyContainer, AnyModule};
 use crate::loaded::{About, Loaded};
-use crate::members::Members;
+use crate::members::{MEMBERS_MAX, Members};
+use crate::resource::{self, Wanted};
 use crate::volume::{Hold, Mounted, Unmount, VolumeStatus};
-use crate::{Enablement, Modules, VolumeId, resource};
+use crate::{Enablement, Modules, VolumeId};
 
 /// Most containers that can be loaded or blocked at a time.
 pub const CONTAINERS_MAX: usize = 10_000;
@@ -97,23 +100,43 @@ pub struct ContainerStatus {
     pub volumes: Vec<VolumeStatus>,
     /// The kinds of long work it does, each with a sentence.
     pub jobs: Vec<(&'static str, &'static str)>,
-    /// What its cache uses, and would use, in bytes.
-    pub cache: Option<(u64, u64)>,
+    /// Whether volumes are made and removed while it is loaded.
+    pub manages_volumes: bool,
+    /// Its cache, if it has one.
+    pub cache: Option<CacheStatus>,
+}
+
+/// What a container's cache uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheStatus {
+    /// Bytes that it uses.
+    pub used: u64,
+    /// Bytes that it would use if memory were no matter.
+    pub wanted: u64,
 }
 
 /// What a module recognizes in a resource.
 #[derive(Debug, Clone)]
 pub struct Finding {
+    /// Which of those that were probed, from 0.
+    pub resource: usize,
     /// The module.
     pub module: &'static str,
-    /// The container that the resource belongs to.
-    pub container: ContainerId,
-    /// What people call that.
-    pub name: String,
-    /// The state of the container, if it is loaded or blocked.
-    pub state: Option<State>,
-    /// Which of its members are missing besides, from 0.
+    /// What it says.
+    pub probe: Probe,
+    /// Which members of the container are missing besides, from 0.
     pub missing: Vec<u32>,
+}
+
+impl Finding {
+    fn new(resource: usize, module: &'static str, probe: Probe) -> Self {
+        Self {
+            resource,
+            module,
+            probe,
+            missing: Vec::new(),
+        }
+    }
 }
 
 impl Host {
@@ -133,11 +156,18 @@ impl Host {
         &self.modules
     }
 
+    /// Which of them may be used.
+    #[must_use]
+    pub fn enablement(&self) -> &Enablement {
+        &self.enablement
+    }
+
     /// Opens what that module is to load, with the rights of the calling
     /// thread. The errors are told at the head of the file.
-    pub fn open(&self, module: &str, path: &Path, read_only: bool) -> Result<Resource> {
-        let manifest = self.modules.get(module)?.manifest();
-        resource::open(path, &manifest, read_only)
+    ///
+    /// For no module in particular, it may be anything that some module loads.
+    pub fn open(&self, module: Option<&str>, path: &Path, read_only: bool) -> Result<Resource> {
+        resource::open(path, &self.wants(module)?, read_only)
     }
 
     /// The same for what somebody else has opened, who says that it was at
@@ -145,48 +175,94 @@ impl Host {
     /// to.
     pub fn adopt(
         &self,
-        module: &str,
+        module: Option<&str>,
         descriptor: OwnedFd,
         path: &Path,
         read_only: bool,
     ) -> Result<Resource> {
-        let manifest = self.modules.get(module)?.manifest();
-        resource::adopt(descriptor, path, &manifest, read_only)
+        resource::adopt(descriptor, path, &self.wants(module)?, read_only)
     }
 
-    /// What modules recognize in a resource: that one, or all that load its
-    /// kind and are enabled.
-    pub fn probe(&self, module: Option<&str>, resource: Resource) -> Result<Vec<Finding>> {
+    fn wants(&self, module: Option<&str>) -> Result<Wanted> {
+        Ok(match module {
+            Some(module) => Wanted::by(&self.modules.get(module)?.manifest()),
+            None => Wanted::by_any(),
+        })
+    }
+
+    /// What modules recognize in resources: that one, or all that load their
+    /// kinds and are enabled. What one does not recognize is left out, unless it
+    /// was asked for by name.
+    pub fn probe(&self, module: Option<&str>, resources: &[Resource]) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
-        let manifests: Vec<_> = self.modules.manifests().collect();
-        for manifest in manifests {
+        for manifest in self.modules.manifests() {
             let name = manifest.name;
-            let is_asked = module.is_none_or(|module| module == name);
-            let takes_it = manifest.resources.contains(&resource.kind());
-            if !is_asked || !takes_it || !self.enablement.is_enabled(name)? {
+            if module.is_some_and(|module| module != name) || !self.enablement.is_enabled(name)? {
                 continue;
             }
-            let probe = self.modules.get(name)?.probe(&resource)?;
-            if probe == transom_module::Probe::NotRecognized {
-                continue;
+            for (index, resource) in resources.iter().enumerate() {
+                if !manifest.resources.contains(&resource.kind()) {
+                    continue;
+                }
+                let probe = self.modules.get(name)?.probe(resource)?;
+                if probe != Probe::NotRecognized || module.is_some() {
+                    findings.push(Finding::new(index, name, probe));
+                }
             }
-            let again = resource.try_clone()?;
-            let members = Members::first(name, again, probe)?;
-            let containers = self.containers();
-            let entry = containers.get(&members.container);
-            let missing = match entry {
-                Some(entry) => entry.about().missing,
-                None => members.missing(),
-            };
-            findings.push(Finding {
-                module: name,
-                container: members.container,
-                name: members.name.clone(),
-                state: entry.map(Entry::state),
-                missing,
-            });
         }
+        self.note_missing(&mut findings);
         Ok(findings)
+    }
+
+    /// The only module that finds something of its own written on these
+    /// resources. `EINVAL` if there is none, or several.
+    pub fn recognize(&self, resources: &[Resource]) -> Result<&'static str> {
+        let findings = self.probe(None, resources)?;
+        let is_written = |finding: &&Finding| matches!(finding.probe, Probe::Member(_));
+        let mut names: Vec<_> = findings
+            .iter()
+            .filter(is_written)
+            .map(|f| f.module)
+            .collect();
+        names.dedup();
+        match names[..] {
+            [only] => Ok(only),
+            [] => {
+                let message = "no module finds something of its own there; say which is to load it";
+                Err(Error::new(Errno::EINVAL, message))
+            }
+            _ => {
+                let message = format!("it may be for {}: say which", names.join(", "));
+                Err(Error::new(Errno::EINVAL, message))
+            }
+        }
+    }
+
+    /// Which members are neither loaded, nor given before, nor among those that
+    /// were found together.
+    fn note_missing(&self, findings: &mut [Finding]) {
+        let members: Vec<_> = findings
+            .iter()
+            .filter_map(|finding| match &finding.probe {
+                Probe::Member(member) => Some((member.container, member.index)),
+                _ => None,
+            })
+            .collect();
+        let containers = self.containers();
+        for finding in findings {
+            let Probe::Member(member) = &finding.probe else {
+                continue;
+            };
+            let known = containers.get(&member.container).map(Entry::about);
+            let is_missing = |index: &u32| match &known {
+                Some(about) => about.missing.contains(index),
+                None => true,
+            };
+            finding.missing = (0..member.of.min(MEMBERS_MAX))
+                .filter(is_missing)
+                .filter(|index| !members.contains(&(member.container, *index)))
+                .collect();
+        }
     }
 
     /// Loads a container of these resources, or of these and those that were
@@ -216,24 +292,31 @@ impl Host {
     }
 
     /// Gives a resource that has appeared to the blocked container that waits
-    /// for it, and loads that if it is the last. `None` if nobody waits for it.
-    pub fn offer(&self, resource: Resource) -> Result<Option<ContainerId>> {
-        for finding in self.probe(None, resource.try_clone()?)? {
-            if finding.state != Some(State::Blocked) {
+    /// for it, and loads that if it is the last. `None` if nobody waits for it
+    /// who `may` have it.
+    pub fn offer(
+        &self,
+        resource: Resource,
+        may: impl Fn(&About) -> bool,
+    ) -> Result<Option<ContainerId>> {
+        let resources = [resource];
+        for finding in self.probe(None, &resources)? {
+            let Probe::Member(member) = &finding.probe else {
                 continue;
-            }
-            let module = self.modules.get(finding.module)?;
-            let probe = module.probe(&resource)?;
-            let members = Members::first(finding.module, resource, probe)?;
-            let waiting = match self.containers().get(&finding.container) {
-                Some(Entry::Blocked(blocked)) => (blocked.owner, blocked.options.clone()),
-                _ => return Ok(None),
             };
+            let waiting = match self.containers().get(&member.container) {
+                Some(Entry::Blocked(blocked)) if may(&blocked.about()) => {
+                    (blocked.owner, blocked.options.clone())
+                }
+                _ => continue,
+            };
+            let module = self.modules.get(finding.module)?;
+            let [resource] = resources;
             let blocked = Blocked {
                 module: finding.module.into(),
                 owner: waiting.0,
                 options: waiting.1,
-                members,
+                members: Members::first(finding.module, resource, finding.probe)?,
             };
             return self.load_or_block(module, blocked).map(Some);
         }
@@ -282,81 +365,68 @@ impl Host {
         Ok(id)
     }
 
-    /// The container that is meant by its id, its name, or the path of a
-    /// resource of it. `EINVAL` if none is, or several are.
-    pub fn find(&self, text: &str) -> Result<ContainerId> {
-        let containers = self.containers();
-        let is_meant = |entry: &&Entry| {
-            let about = entry.about();
-            let path = Path::new(text);
+    /// The containers that may be meant by an id, a name, or the path of a
+    /// resource, of those that `may` be meant.
+    pub fn find(&self, text: &str, may: impl Fn(&About) -> bool) -> Vec<ContainerId> {
+        let path = Path::new(text);
+        let is_meant = |about: &About| {
             about.id.to_string() == text
                 || about.name == text
-                || about.resources.iter().any(|resource| resource == path)
+                || about.members.iter().any(|member| member.path == path)
         };
-        let mut found = containers.values().filter(is_meant).map(Entry::about);
-        match (found.next(), found.next()) {
-            (Some(only), None) => Ok(only.id),
-            (None, _) => Err(not_loaded(text, containers.is_empty())),
-            (Some(one), Some(other)) => {
-                let message = format!(
-                    "`{text}` may be {} or {}: say which by its id",
-                    one.id, other.id
-                );
-                Err(Error::new(Errno::EINVAL, message))
-            }
-        }
-    }
-
-    /// What is known of a container. `EINVAL` if it is not loaded.
-    pub fn about(&self, container: ContainerId) -> Result<About> {
         let containers = self.containers();
-        let entry = containers.get(&container);
-        entry
-            .map(Entry::about)
-            .ok_or_else(|| not_loaded(&container.to_string(), containers.is_empty()))
+        let all = containers.values().map(Entry::about);
+        all.filter(|about| is_meant(about) && may(about))
+            .map(|about| about.id)
+            .collect()
     }
 
     /// All containers, in the order of their ids.
     #[must_use]
     pub fn status(&self) -> Vec<ContainerStatus> {
-        let known: Vec<_> = {
+        let ids: Vec<_> = self.containers().keys().copied().collect();
+        ids.into_iter()
+            .filter_map(|container| self.status_of(container))
+            .collect()
+    }
+
+    /// One container; `None` if it is neither loaded nor blocked.
+    #[must_use]
+    pub fn status_of(&self, container: ContainerId) -> Option<ContainerStatus> {
+        let (about, state, loaded) = {
             let containers = self.containers();
-            let loaded = |entry: &Entry| match entry {
+            let entry = containers.get(&container)?;
+            let loaded = match entry {
                 Entry::Loaded(loaded) => Some(Arc::clone(loaded)),
                 _ => None,
             };
-            containers
-                .values()
-                .map(|entry| (entry.about(), entry.state(), loaded(entry)))
-                .collect()
+            (entry.about(), entry.state(), loaded)
         };
-        let status = |(about, state, loaded): (About, State, Option<Arc<Loaded>>)| {
-            let Some(loaded) = loaded else {
-                return ContainerStatus {
-                    about,
-                    state,
-                    trouble: None,
-                    volumes: Vec::new(),
-                    jobs: Vec::new(),
-                    cache: None,
-                };
-            };
+        let mut status = ContainerStatus::new(about, state);
+        // It is asked without a lock, since it may take its time.
+        if let Some(loaded) = loaded {
             loaded.let_go_of_unused();
-            let container = &loaded.container;
-            ContainerStatus {
-                about,
-                state: state_of(&loaded),
-                trouble: container.trouble(),
-                volumes: loaded.listings(),
-                jobs: container
-                    .jobs()
-                    .map_or_else(Vec::new, |jobs| jobs.kinds().to_vec()),
-                cache: container
-                    .cache()
-                    .map(|cache| (cache.used(), cache.wanted())),
-            }
-        };
-        known.into_iter().map(status).collect()
+            status.state = state_of(&loaded);
+            status.volumes = loaded.volumes();
+            status.ask(&*loaded.container);
+        }
+        Some(status)
+    }
+
+    /// The volumes and block volumes of a container, in the order of their keys.
+    pub fn volumes(&self, container: ContainerId) -> Result<Vec<VolumeStatus>> {
+        Ok(self.loaded(container)?.volumes())
+    }
+
+    /// How many volumes are mounted.
+    #[must_use]
+    pub fn mounted_volumes(&self) -> usize {
+        let containers = self.containers();
+        let mounted = containers.values().map(|entry| match entry {
+            Entry::Loaded(loaded) => loaded.mounted_keys().len(),
+            _ => 0,
+        });
+        mounted.sum()
     }
 
     /// Mounts a volume, detached, and serves it on threads of this process.
@@ -523,6 +593,32 @@ impl Host {
     }
 }
 
+impl ContainerStatus {
+    fn new(about: About, state: State) -> Self {
+        Self {
+            about,
+            state,
+            trouble: None,
+            volumes: Vec::new(),
+            manages_volumes: false,
+            jobs: Vec::new(),
+            cache: None,
+        }
+    }
+
+    fn ask(&mut self, container: &dyn AnyContainer) {
+        self.trouble = container.trouble();
+        self.manages_volumes = container.management().is_some();
+        if let Some(jobs) = container.jobs() {
+            self.jobs = jobs.kinds().to_vec();
+        }
+        self.cache = container.cache().map(|cache| CacheStatus {
+            used: cache.used(),
+            wanted: cache.wanted(),
+        });
+    }
+}
+
 impl Entry {
     fn about(&self) -> About {
         match self {
@@ -549,8 +645,10 @@ impl std::fmt::Debug for Entry {
 
 impl Blocked {
     fn about(&self) -> About {
-        let resources = self.members.paths();
-        let path = resources.first().map(|path| path.display().to_string());
+        let members = self.members.listed();
+        let path = members
+            .first()
+            .map(|member| member.path.display().to_string());
         About {
             id: self.members.container,
             module: self.module.clone(),
@@ -559,8 +657,9 @@ impl Blocked {
                 false => self.members.name.clone(),
             },
             owner: self.owner,
+            read_only: self.options.read_only,
             missing: self.members.missing(),
-            resources,
+            members,
         }
     }
 }

@@ -30,9 +30,9 @@ mod volume;
 
 pub use attachment::{Attachment, Target};
 pub use enablement::Enablement;
-pub use host::{CONTAINERS_MAX, ContainerStatus, Finding, Host, Load, State};
+pub use host::{CONTAINERS_MAX, CacheStatus, ContainerStatus, Finding, Host, Load, State};
 pub use identity::VolumeId;
-pub use loaded::About;
+pub use loaded::{About, Member};
 pub use members::MEMBERS_MAX;
 pub use modules::Modules;
 pub use volume::{Hold, Mount, Mounted, MountedStatus, Served, Unmount, VolumeStatus};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use transom_fuse::Options;
-use transom_module::{ContainerId, Errno, Error, Listing, Result, VolumeManagement};
+use transom_module::{ContainerId, Errno, Error, Listing, ResourceKind, Result, VolumeManagement};
 
 use crate::erased::AnyContainer;
 use crate::identity;
@@ -22,10 +22,23 @@ pub struct About {
     pub name: String,
     /// The user that has loaded it.
     pub owner: u32,
-    /// Where its resources were found.
-    pub resources: Vec<PathBuf>,
+    /// Nothing is changed on its resources.
+    pub read_only: bool,
+    /// Those of its members that are there.
+    pub members: Vec<Member>,
     /// Which of its members are missing, from 0.
     pub missing: Vec<u32>,
+}
+
+/// A resource of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// What it is.
+    pub kind: ResourceKind,
+    /// Where it was found.
+    pub path: PathBuf,
+    /// Which member it is; `None` for one that is a container by itself.
+    pub index: Option<u32>,
 }
 
 /// A loaded container.
@@ -147,7 +160,7 @@ impl Loaded {
     }
 
     /// Its volumes and block volumes, in the order of their keys.
-    pub(crate) fn listings(&self) -> Vec<VolumeStatus> {
+    pub(crate) fn volumes(&self) -> Vec<VolumeStatus> {
         let listed = self.container.volumes();
         let blocks = match self.container.blocks() {
             Some(blocks) => blocks.block_volumes(),

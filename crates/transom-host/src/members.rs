@@ -1,10 +1,9 @@
 //! Putting containers together of members that appear one by one.
 
-use std::path::PathBuf;
-
 use transom_module::{ContainerId, Errno, Error, Membership, Probe, Resource, Resources, Result};
 
 use crate::identity;
+use crate::loaded::Member;
 
 /// Most members that a container can have.
 pub const MEMBERS_MAX: u32 = 1024;
@@ -18,6 +17,8 @@ pub(crate) struct Members {
     of: u32,
     /// How many are enough to load it degraded.
     enough: u32,
+    /// Whether the identity is written on the members.
+    is_written: bool,
     present: Vec<(u32, Resource)>,
 }
 
@@ -26,6 +27,7 @@ impl Members {
     ///
     /// `EINVAL` if the module does not know it.
     pub(crate) fn first(module: &str, resource: Resource, probe: Probe) -> Result<Self> {
+        let is_written = matches!(probe, Probe::Member(_));
         let membership = match probe {
             Probe::NotRecognized => {
                 let path = resource.path().display();
@@ -54,6 +56,7 @@ impl Members {
             name: membership.name,
             of: membership.of,
             enough: membership.enough.clamp(1, membership.of),
+            is_written,
             present: vec![(membership.index, resource)],
         })
     }
@@ -99,9 +102,14 @@ impl Members {
         self.present.len() >= wanted as usize
     }
 
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
-        let path = |(_, resource): &(u32, Resource)| resource.path().to_owned();
-        self.present.iter().map(path).collect()
+    /// Those that are there, to be shown.
+    pub(crate) fn listed(&self) -> Vec<Member> {
+        let listed = |(index, resource): &(u32, Resource)| Member {
+            kind: resource.kind(),
+            path: resource.path().to_owned(),
+            index: self.is_written.then_some(*index),
+        };
+        self.present.iter().map(listed).collect()
     }
 
     pub(crate) fn into_resources(self) -> Result<Resources> {

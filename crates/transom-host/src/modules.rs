@@ -36,6 +36,13 @@ impl Modules {
         Ok(self.get(name)?.manifest())
     }
 
+    /// Whether the module of that name checks and formats resources.
+    #[must_use]
+    pub fn maintains(&self, name: &str) -> bool {
+        self.get(name)
+            .is_ok_and(|module| module.maintenance().is_some())
+    }
+
     pub(crate) fn get(&self, name: &str) -> Result<&dyn AnyModule> {
         let found = self.0.iter().find(|module| module.manifest().name == name);
         found.map(AsRef::as_ref).ok_or_else(|| {

@@ -287,6 +287,12 @@ impl Mounted {
         Self { mount, served }
     }
 
+    /// The kernel's number for it.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        attachment::mount_id(&self.mount).unwrap_or(0)
+    }
+
     /// Puts the mount onto a directory, where the host finds it again when the
     /// volume is unmounted.
     pub fn attach(self, target: Target) -> std::io::Result<Attachment> {

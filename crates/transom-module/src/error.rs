@@ -72,6 +72,13 @@ impl Errno {
     }
 }
 
+impl fmt::Display for Errno {
+    /// What it is called, such as `EINVAL`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
 impl fmt::Debug for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.symbol() {

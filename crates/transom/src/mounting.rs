@@ -215,7 +215,7 @@ fn load(
     request: &MountRequest,
     options: &MountOptions,
 ) -> anyhow::Result<ContainerId> {
-    let resource = host.open(&request.module, &request.source, options.read_only)?;
+    let resource = host.open(Some(&request.module), &request.source, options.read_only)?;
     Ok(host.load(Load {
         module: &request.module,
         resources: vec![resource],

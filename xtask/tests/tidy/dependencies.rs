@@ -32,6 +32,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "transom-sandbox",
         ],
     ),
+    (
+        "transom-daemon",
+        &[
+            "transom-control",
+            "transom-fuse",
+            "transom-host",
+            "transom-module",
+            "transom-sys",
+        ],
+    ),
     ("transom-control", &["transom-sys"]),
     (
         "transom-view",

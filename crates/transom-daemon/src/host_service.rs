@@ -1,0 +1,79 @@
+//! `io.transom.Host`, answered.
+
+mod containers;
+mod errors;
+mod places;
+mod status;
+mod volumes;
+mod wire;
+
+use transom_control::host::{
+    CancelTask, Cleanup, CleanupReply, ContainerReply, Counters, CountersReply, CreateVolume,
+    Error, Events, EventsReply, HostService, ListModules, ListModulesReply, Load, Mount,
+    MountReply, Offer, OfferReply, PauseTask, Probe, ProbeReply, PublishBlock, PublishBlockReply,
+    RemoveVolume, RenameVolume, ResizeVolume, Result, ResumeTask, SetCacheBudget,
+    SetCacheBudgetReply, StartCheck, StartFormat, StartJob, Status, StatusReply, Synchronize,
+    TaskReply, Unload, Unmount, VolumeReply, WatchTask, WatchTaskReply, WithdrawBlock,
+};
+use transom_control::{Empty, Exchange, Stream};
+
+use crate::Daemon;
+
+/// Each method is a function of the file that its subject has.
+impl HostService for Daemon {
+    fn list_modules(&self, _: &mut Exchange, _: ListModules) -> Result<ListModulesReply> {
+        containers::list_modules(self)
+    }
+
+    fn probe(&self, exchange: &mut Exchange, call: Probe) -> Result<ProbeReply> {
+        containers::probe(self, exchange, call)
+    }
+
+    fn load(&self, exchange: &mut Exchange, call: Load) -> Result<ContainerReply> {
+        containers::load(self, exchange, call)
+    }
+
+    fn offer(&self, exchange: &mut Exchange, call: Offer) -> Result<OfferReply> {
+        containers::offer(self, exchange, &call)
+    }
+
+    fn unload(&self, exchange: &mut Exchange, call: Unload) -> Result<Empty> {
+        containers::unload(self, exchange, &call)
+    }
+
+    fn synchronize(&self, exchange: &mut Exchange, call: Synchronize) -> Result<Empty> {
+        containers::synchronize(self, exchange, &call)
+    }
+
+    fn status(&self, exchange: &mut Exchange, call: Status) -> Result<StatusReply> {
+        status::status(self, exchange, &call)
+    }
+
+    fn mount(&self, exchange: &mut Exchange, call: Mount) -> Result<MountReply> {
+        volumes::mount(self, exchange, call)
+    }
+
+    fn unmount(&self, exchange: &mut Exchange, call: Unmount) -> Result<Empty> {
+        volumes::unmount(self, exchange, &call)
+    }
+
+    fn create_volume(&self, exchange: &mut Exchange, call: CreateVolume) -> Result<VolumeReply> {
+        volumes::create(self, exchange, &call)
+    }
+
+    fn rename_volume(&self, exchange: &mut Exchange, call: RenameVolume) -> Result<VolumeReply> {
+        volumes::rename(self, exchange, &call)
+    }
+
+    fn resize_volume(&self, exchange: &mut Exchange, call: ResizeVolume) -> Result<VolumeReply> {
+        volumes::resize(self, exchange, &call)
+    }
+
+    fn remove_volume(&self, exchange: &mut Exchange, call: RemoveVolume) -> Result<Empty> {
+        volumes::remove(self, exchange, &call)
+    }
+
+    fn counters(&self, exchange: &mut Exchange, call: Counters) -> Result<CountersReply> {
+        volumes::counters(self, exchange, &call)
+    }
+}
