@@ -1,5 +1,6 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +22,37 @@ pub struct Descriptor(pub u32);
 #[error("no descriptor {} came with the call, or it was named before", (.0).0)]
 pub struct MissingDescriptor(pub Descriptor);
 
+/// The descriptors that were sent with a message. Those that are not taken are
+/// closed with this.
+#[derive(Debug, Default)]
+pub struct Descriptors(Vec<Option<OwnedFd>>);
+
+impl Descriptors {
+    /// One of them, for good.
+    pub fn take(&mut self, descriptor: Descriptor) -> Result<OwnedFd, MissingDescriptor> {
+        let position = usize::try_from(descriptor.0).ok();
+        position
+            .and_then(|position| self.0.get_mut(position)?.take())
+            .ok_or(MissingDescriptor(descriptor))
+    }
+}
+
+impl From<Vec<OwnedFd>> for Descriptors {
+    fn from(received: Vec<OwnedFd>) -> Self {
+        Self(received.into_iter().map(Some).collect())
+    }
+}
+
 /// One connection among all of a process. Never another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub(crate) u64);
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    pub(crate) fn next() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Self(COUNT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// A call that is being answered: who calls, and the descriptors that travel
 /// with the call and with its reply.
@@ -31,7 +60,7 @@ pub struct ConnectionId(pub(crate) u64);
 pub struct Exchange {
     peer: Arc<Peer>,
     connection: ConnectionId,
-    received: Vec<Option<OwnedFd>>,
+    received: Descriptors,
     given: Vec<OwnedFd>,
 }
 
@@ -40,7 +69,7 @@ impl Exchange {
         Self {
             peer,
             connection,
-            received: received.into_iter().map(Some).collect(),
+            received: received.into(),
             given: Vec::new(),
         }
     }
@@ -60,10 +89,7 @@ impl Exchange {
     /// A descriptor that was sent with the call, for good. Those that are not
     /// taken are closed.
     pub fn take(&mut self, descriptor: Descriptor) -> Result<OwnedFd, MissingDescriptor> {
-        let position = usize::try_from(descriptor.0).ok();
-        position
-            .and_then(|position| self.received.get_mut(position)?.take())
-            .ok_or(MissingDescriptor(descriptor))
+        self.received.take(descriptor)
     }
 
     /// Sends a descriptor with the reply, which has at most [`DESCRIPTORS_MAX`]

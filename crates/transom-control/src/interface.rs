@@ -45,9 +45,10 @@ pub struct InterfaceBuilder<S> {
 }
 
 /// One method, whatever its types.
-struct Entry {
-    is_streamed: bool,
-    answer: Box<dyn Fn(&mut Exchange, &str) -> serde_json::Result<Answered> + Send + Sync>,
+pub(crate) struct Entry {
+    pub(crate) is_streamed: bool,
+    pub(crate) answer:
+        Box<dyn Fn(&mut Exchange, &str) -> serde_json::Result<Answered> + Send + Sync>,
 }
 
 /// What a call is answered with.
@@ -104,21 +105,8 @@ impl Interface {
         self.methods.keys().copied()
     }
 
-    /// Whether a method is answered with a stream; `None` if there is none of
-    /// that name.
-    pub(crate) fn is_streamed(&self, method: &str) -> Option<bool> {
-        Some(self.methods.get(method)?.is_streamed)
-    }
-
-    /// Answers a call; `None` if there is no method of that name.
-    pub(crate) fn answer(
-        &self,
-        method: &str,
-        exchange: &mut Exchange,
-        parameters: &str,
-    ) -> Option<serde_json::Result<Answered>> {
-        let entry = self.methods.get(method)?;
-        Some((entry.answer)(exchange, parameters))
+    pub(crate) fn method(&self, name: &str) -> Option<&Entry> {
+        self.methods.get(name)
     }
 
     pub(crate) fn connection_ended(&self, connection: ConnectionId) {

@@ -21,10 +21,7 @@ pub struct Empty {}
 /// Declares the methods of an interface: each has the name of the type that has
 /// its parameters.
 macro_rules! methods {
-    ($constant:ident $interface:literal, $error:ty; $($method:ident => $reply:ty,)*) => {
-        /// The name of the interface.
-        pub const $constant: &str = $interface;
-
+    ($interface:literal, $error:ty; $($method:ident => $reply:ty,)*) => {
         $(
             impl $crate::Method for $method {
                 const NAME: &'static str = concat!($interface, ".", stringify!($method));

@@ -11,7 +11,8 @@ use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
-use transom_control::{Change, Description, Explanation, Refusal, Service};
+use transom_control::Bytes;
+use transom_control::view::{Change, Description, Error, Explanation};
 use transom_projection::manifest::Document;
 use transom_projection::{Change as ViewChange, Declaration, Manifest, View, ViewPath, shown};
 use transom_view::Served;
@@ -29,7 +30,7 @@ pub(crate) struct ViewService {
     pub(crate) engine: &'static str,
 }
 
-impl Service for ViewService {
+impl transom_control::view::ViewService for ViewService {
     fn describe(&self) -> Description {
         let statistics = self.view.statistics();
         Description {
@@ -42,7 +43,7 @@ impl Service for ViewService {
         }
     }
 
-    fn update(&self, changes: &[Change]) -> Result<u64, Refusal> {
+    fn update(&self, changes: &[Change]) -> Result<u64, Error> {
         let refused = |error: anyhow::Error| Refusal::Refused(format!("{error:#}"));
         let changes = changes
             .iter()
@@ -75,7 +76,7 @@ impl Service for ViewService {
         })
     }
 
-    fn trace(&self) -> Result<Value, Refusal> {
+    fn trace(&self) -> Result<Value, Error> {
         match self.view.trace() {
             Some(report) => Ok(serde_json::to_value(report).unwrap_or_default()),
             None => Err(Refusal::Unavailable(

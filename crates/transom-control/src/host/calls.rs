@@ -11,7 +11,7 @@ use crate::Descriptor;
 use crate::method::{Empty, methods, or_default};
 
 methods! {
-    INTERFACE "io.transom.Host", Error;
+    "io.transom.Host", Error;
     ListModules => ListModulesReply,
     Probe => ProbeReply,
     Load => ContainerReply,

@@ -5,10 +5,11 @@ use serde_json::Value;
 
 use super::Error;
 use crate::method::{Empty, methods, or_default};
-use crate::{Bytes, Change, Descriptor, Explanation};
+use crate::view::{Change, Explanation};
+use crate::{Bytes, Descriptor};
 
 methods! {
-    INTERFACE "io.transom.Views", Error;
+    "io.transom.Views", Error;
     Create => CreateReply,
     Open => OpenReply,
     Update => UpdateReply,

@@ -7,7 +7,8 @@ use super::calls::{
 };
 use super::{INTERFACE, INTERFACE_TEXT, Result};
 use crate::method::Empty;
-use crate::{ConnectionId, Exchange, Explanation, Interface};
+use crate::view::Explanation;
+use crate::{ConnectionId, Exchange, Interface};
 
 /// What answers the calls of `io.transom.Views`. Calls come from as many threads
 /// as there are clients.
