@@ -18,6 +18,7 @@
 //! process belong to one [`Projection`], which is a
 //! [`Volume`](transom_module::Volume), and share what they have in common.
 
+mod allowance;
 mod attributes;
 mod cover;
 mod declaration;
@@ -46,6 +47,7 @@ mod view_path;
 mod volume;
 mod whole;
 
+pub use allowance::{Allowance, Charge, Exhausted};
 pub use cover::{Cover, CoverKind};
 pub use declaration::{Declaration, Mapping, Origin};
 pub use errors::{ERRORS_SHOWN_MAX, Errors};

@@ -18,7 +18,7 @@ use crate::tree::{Kind, NodeId};
 use crate::version::NewVersion;
 use crate::view::{FoundLinks, Pinned, ViewOptions};
 use crate::whole::{Symlink, WholeDirectory};
-use crate::{Errors, OnChange, Origin, Tree, Version, ViewPath, shown};
+use crate::{Charge, Errors, OnChange, Origin, Tree, Version, ViewPath, shown};
 
 /// The most names that one view pins below directories mapped as a whole.
 pub const NAMES_PINNED_MAX: usize = 1 << 22;
@@ -74,10 +74,16 @@ pub(crate) struct Pinner {
     is_exclusive: bool,
     /// How many names below whole directories are pinned.
     names: AtomicUsize,
+    pub(crate) charge: Charge,
 }
 
 impl Pinner {
-    pub(crate) fn new(shared: Arc<Shared>, host: Arc<HostRoot>, options: ViewOptions) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        host: Arc<HostRoot>,
+        options: ViewOptions,
+        charge: Charge,
+    ) -> Self {
         Self {
             shared,
             host,
@@ -86,6 +92,7 @@ impl Pinner {
             on_change: options.on_change,
             is_exclusive: options.trace,
             names: AtomicUsize::new(0),
+            charge,
         }
     }
 
@@ -225,7 +232,9 @@ impl Pinner {
     /// Counts one more name below a whole directory, unless there are too
     /// many.
     pub(crate) fn count_name(&self) -> io::Result<()> {
-        if self.names.fetch_add(1, Ordering::Relaxed) < NAMES_PINNED_MAX {
+        if self.names.fetch_add(1, Ordering::Relaxed) < NAMES_PINNED_MAX
+            && self.charge.add_names(1).is_ok()
+        {
             return Ok(());
         }
         self.names.fetch_sub(1, Ordering::Relaxed);

@@ -41,7 +41,8 @@ use crate::sync::{lock, write};
 use crate::tree::{EditError, Kind, Log, NodeId};
 use crate::view::State;
 use crate::{
-    Cover, Declaration, Errors, Mapping, Origin, PinError, Tree, TreeError, View, ViewPath, shown,
+    Cover, Declaration, Errors, Exhausted, Mapping, Origin, PinError, Tree, TreeError, View,
+    ViewPath, shown,
 };
 
 /// The most changes in one batch.
@@ -72,6 +73,8 @@ pub enum Change {
 pub enum UpdateError {
     /// More than [`CHANGES_MAX`] changes.
     TooManyChanges,
+    /// More names than may be declared.
+    Exhausted(Exhausted),
     /// Host files that cannot be opened.
     Pin(Errors<PinError>),
     /// A declaration that does not fit into the tree.
@@ -150,6 +153,14 @@ impl View {
         let names = edited.map(|_| state.names(&log));
         state.tree.undo(log);
         let names = names?;
+        let added = changes
+            .iter()
+            .filter(|(change, _)| matches!(change, Change::Add(_)))
+            .count();
+        pinner
+            .charge
+            .add_names(added)
+            .map_err(UpdateError::Exhausted)?;
         state.is_unsettled = true;
         Ok(Update {
             view: self,
@@ -433,6 +444,7 @@ impl fmt::Display for UpdateError {
             Self::TooManyChanges => {
                 write!(f, "a batch holds at most {CHANGES_MAX} changes; split it")
             }
+            Self::Exhausted(exhausted) => write!(f, "{exhausted}"),
             Self::Pin(errors) => write!(f, "{errors}"),
             Self::Tree(error) => write!(f, "{error}"),
             Self::NotDeclared(name) => write!(f, "`{name}` is not declared in this view"),
@@ -481,6 +493,7 @@ impl fmt::Display for UpdateError {
 impl std::error::Error for UpdateError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Exhausted(exhausted) => Some(exhausted),
             Self::Pin(errors) => Some(errors),
             Self::Tree(error) => Some(error),
             _ => None,

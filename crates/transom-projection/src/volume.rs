@@ -306,7 +306,13 @@ impl Item {
             return;
         };
         let directory = match &self.0 {
-            Inner::Directory { node, .. } => &read(&view.state).tree.path(*node),
+            Inner::Directory { node, id, .. } => {
+                let state = read(&view.state);
+                if !state.is_directory(*node, *id) {
+                    return;
+                }
+                &state.tree.path(*node)
+            }
             Inner::Whole { directory, .. } => &directory.path,
             _ => return,
         };
@@ -347,7 +353,10 @@ impl Inner {
         match self {
             Self::Root => {}
             Self::Directory { view, node, .. } => {
-                read(&view.state).pins[node.index()].touched().note(touch);
+                // An emptied view has no such node.
+                if let Some(pinned) = read(&view.state).pins.get(node.index()) {
+                    pinned.touched().note(touch);
+                }
             }
             Self::Whole { directory, .. } => directory.touched.note(touch),
             Self::File(version) => version.touched().note(touch),
