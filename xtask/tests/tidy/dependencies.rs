@@ -44,6 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "transom-daemon",
         &[
+            "transom-block",
             "transom-control",
             "transom-fuse",
             "transom-host",
@@ -67,6 +68,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "transom-bazel",
             "transom-control",
+            "transom-daemon",
             "transom-fuse",
             "transom-host",
             "transom-learn",
