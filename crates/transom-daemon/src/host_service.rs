@@ -2,8 +2,10 @@
 
 mod containers;
 mod errors;
+mod events;
 mod places;
 mod status;
+mod tasks;
 mod volumes;
 mod wire;
 
@@ -75,5 +77,41 @@ impl HostService for Daemon {
 
     fn counters(&self, exchange: &mut Exchange, call: Counters) -> Result<CountersReply> {
         volumes::counters(self, exchange, &call)
+    }
+
+    fn start_job(&self, exchange: &mut Exchange, call: StartJob) -> Result<TaskReply> {
+        tasks::start_job(self, exchange, call)
+    }
+
+    fn start_check(&self, exchange: &mut Exchange, call: StartCheck) -> Result<TaskReply> {
+        tasks::start_check(self, exchange, call)
+    }
+
+    fn start_format(&self, exchange: &mut Exchange, call: StartFormat) -> Result<TaskReply> {
+        tasks::start_format(self, exchange, call)
+    }
+
+    fn pause_task(&self, exchange: &mut Exchange, call: PauseTask) -> Result<TaskReply> {
+        tasks::pause(self, exchange, &call)
+    }
+
+    fn resume_task(&self, exchange: &mut Exchange, call: ResumeTask) -> Result<TaskReply> {
+        tasks::resume(self, exchange, &call)
+    }
+
+    fn cancel_task(&self, exchange: &mut Exchange, call: CancelTask) -> Result<TaskReply> {
+        tasks::cancel(self, exchange, &call)
+    }
+
+    fn watch_task(
+        &self,
+        exchange: &mut Exchange,
+        call: WatchTask,
+    ) -> Result<Stream<WatchTaskReply, Error>> {
+        tasks::watch(self, exchange, &call)
+    }
+
+    fn events(&self, exchange: &mut Exchange, call: Events) -> Result<Stream<EventsReply, Error>> {
+        events::events(self, exchange, &call)
     }
 }

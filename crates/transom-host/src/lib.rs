@@ -5,9 +5,12 @@
 //!      resources ── Host::load ─┤          opened and checked here, put together
 //!                               ▼          from members that appear one by one
 //!                           container ── Host::mount ──► Mounted: a detached mount, served
-//!                               │            the first of a volume starts a session,
-//!                               │            further ones are clones
+//!                               │    │       the first of a volume starts a session,
+//!                               │    │       further ones are clones
+//!                               │    └── Host::start_job ──► Tasks
 //!                         Host::unload       every descriptor is given back
+//!
+//!     whatever happens ──► Events            numbered, for whoever asks later
 //! ```
 //!
 //! No module is named here, and none has to keep the contract of loading by
@@ -18,21 +21,44 @@
 mod attachment;
 mod enablement;
 mod erased;
+mod events;
 mod host;
 mod identity;
 mod loaded;
 mod members;
 mod modules;
+mod probing;
+mod publishing;
+mod random;
 mod resource;
+mod status;
+mod tasks;
 #[cfg(test)]
 mod tests;
+mod text;
+mod unloading;
 mod volume;
+mod volumes;
+mod work;
 
 pub use attachment::{Attachment, Target};
 pub use enablement::Enablement;
-pub use host::{CONTAINERS_MAX, CacheStatus, ContainerStatus, Finding, Host, Load, State};
+pub use events::{
+    EVENTS_KEPT_MAX, Event, EventKind, Events, Heard, MESSAGE_BYTES_MAX, Since, StreamId,
+    Subscription, UNLOADED_KEPT_MAX,
+};
+pub use host::{CONTAINERS_MAX, Host, Load, State};
 pub use identity::VolumeId;
 pub use loaded::{About, Member};
 pub use members::MEMBERS_MAX;
 pub use modules::Modules;
+pub use probing::Finding;
+pub use publishing::{BlockKind, BlockStatus};
+pub use status::{CacheStatus, ContainerStatus};
+pub use tasks::{
+    LINE_BYTES_MAX, LINES_KEPT_MAX, OWNER_TASKS_MAX, Progress, SAVED_BYTES_MAX,
+    SUSPENDED_TASKS_MAX, SavedTask, TASKS_KEPT_MAX, TASKS_MAX, TaskEnd, TaskEvent, TaskId,
+    TaskInfo, TaskOrder, TaskState, TaskSubject, Tasks, Watch,
+};
 pub use volume::{Hold, Mount, Mounted, MountedStatus, Served, Unmount, VolumeStatus};
+pub use work::Maintenance;

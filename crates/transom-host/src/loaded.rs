@@ -9,6 +9,7 @@ use transom_module::{ContainerId, Errno, Error, Listing, ResourceKind, Result, V
 
 use crate::erased::AnyContainer;
 use crate::identity;
+use crate::publishing::Published;
 use crate::volume::{Hold, Mounted, ServedVolume, Unmount, VolumeStatus};
 
 /// What the host knows of a container without asking it.
@@ -47,6 +48,7 @@ pub(crate) struct Loaded {
     pub(crate) container: Arc<dyn AnyContainer>,
     /// By their keys; `None` while one is being mounted for the first time.
     served: Mutex<BTreeMap<String, Option<Arc<ServedVolume>>>>,
+    published: Mutex<Vec<Published>>,
 }
 
 impl Loaded {
@@ -55,6 +57,7 @@ impl Loaded {
             about,
             container,
             served: Mutex::default(),
+            published: Mutex::default(),
         }
     }
 
@@ -188,6 +191,18 @@ impl Loaded {
             status.is_volume |= !is_block;
         }
         all.into_values().collect()
+    }
+
+    /// What is published of it.
+    pub(crate) fn published(&self) -> MutexGuard<'_, Vec<Published>> {
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anything of it is mounted or published.
+    pub(crate) fn is_used(&self) -> bool {
+        self.is_mounted() || !self.published().is_empty()
     }
 
     fn mounted(&self) -> Vec<Arc<ServedVolume>> {

@@ -41,7 +41,7 @@ impl Fixture {
             fs::set_permissions(at(name), fs::Permissions::from_mode(0o000)).unwrap();
         }
         let modules = Modules::new().with(PassthroughModule).with(Refusing);
-        let host = Host::new(modules, Enablement::at(at("modules.json")));
+        let host = Host::new(modules, Enablement::at(at("modules.json")), None).unwrap();
         Self { directory, host }
     }
 

@@ -24,6 +24,6 @@ pub(crate) fn enablement() -> Enablement {
 }
 
 /// Loads with these modules.
-pub(crate) fn host() -> Host {
-    Host::new(built_in(), enablement())
+pub(crate) fn host() -> transom_module::Result<Host> {
+    Host::new(built_in(), enablement(), None)
 }

@@ -159,7 +159,7 @@ pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> 
     }
     raise_descriptor_limit();
     let target = open_target(&request.target)?;
-    let host = modules::host();
+    let host = modules::host()?;
     let container = load(&host, request, &options)?;
     let volume = VolumeId {
         container,

@@ -14,6 +14,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("transom-fuse", &["transom-module", "transom-sys"]),
     (
         "transom-host",
+        &[
+            "transom-block",
+            "transom-fuse",
+            "transom-module",
+            "transom-sys",
+        ],
+    ),
+    (
+        "transom-block",
         &["transom-fuse", "transom-module", "transom-sys"],
     ),
     ("transom-passthrough", &["transom-module", "transom-sys"]),
