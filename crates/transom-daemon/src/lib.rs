@@ -19,5 +19,9 @@ mod caller;
 mod daemon;
 mod host_service;
 mod mount_attributes;
+mod policy;
+mod views;
 
 pub use daemon::Daemon;
+pub use policy::{Action, Denial, Names, Policy, PolicyError};
+pub use views::Views;

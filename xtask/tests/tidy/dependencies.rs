@@ -49,6 +49,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "transom-fuse",
             "transom-host",
             "transom-module",
+            "transom-projection",
+            "transom-sandbox",
             "transom-sys",
         ],
     ),
