@@ -32,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "transom-sandbox",
         ],
     ),
+    ("transom-concat", &["transom-module"]),
     ("transom-control", &[]),
     (
         "transom-view",
@@ -92,6 +93,7 @@ const FOR_TESTS: &str = "transom-test";
 /// Crates whose tests may use another one, which the crate itself must not
 /// know.
 const TESTED_WITH: &[(&str, &str)] = &[
+    ("transom-concat", "transom-fuse"),
     ("transom-host", "transom-passthrough"),
     ("transom-learn", "transom-passthrough"),
     ("transom-passthrough", "transom-fuse"),
