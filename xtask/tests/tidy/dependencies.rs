@@ -55,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("transom-control", &["transom-sys"]),
+    ("transom-concat", &["transom-module"]),
     (
         "transom-view",
         &[
@@ -69,6 +70,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "transom",
         &[
             "transom-bazel",
+            "transom-concat",
             "transom-control",
             "transom-daemon",
             "transom-fuse",
@@ -115,6 +117,7 @@ const FOR_TESTS: &str = "transom-test";
 /// Crates whose tests may use another one, which the crate itself must not
 /// know.
 const TESTED_WITH: &[(&str, &str)] = &[
+    ("transom-concat", "transom-fuse"),
     ("transom-host", "transom-passthrough"),
     ("transom-learn", "transom-passthrough"),
     ("transom-passthrough", "transom-fuse"),
