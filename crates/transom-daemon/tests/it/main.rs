@@ -1,0 +1,4 @@
+//! The daemon as its clients meet it: over a socket.
+
+mod users;
+mod views;
