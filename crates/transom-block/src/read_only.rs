@@ -1,3 +1,4 @@
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -5,6 +6,12 @@ use transom_module::{Backing, BlockVolume, Errno, Geometry, Result};
 
 /// A block volume that cannot be written by this way.
 pub struct ReadOnly(Arc<dyn BlockVolume>);
+
+impl fmt::Debug for ReadOnly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadOnly").field(&self.0.geometry()).finish()
+    }
+}
 
 impl ReadOnly {
     /// The same content.

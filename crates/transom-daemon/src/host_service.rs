@@ -1,5 +1,6 @@
 //! `io.transom.Host`, answered.
 
+mod blocks;
 mod containers;
 mod errors;
 mod events;
@@ -113,5 +114,31 @@ impl HostService for Daemon {
 
     fn events(&self, exchange: &mut Exchange, call: Events) -> Result<Stream<EventsReply, Error>> {
         events::events(self, exchange, &call)
+    }
+
+    fn set_cache_budget(
+        &self,
+        exchange: &mut Exchange,
+        call: SetCacheBudget,
+    ) -> Result<SetCacheBudgetReply> {
+        containers::set_cache_budget(self, exchange, &call)
+    }
+
+    fn publish_block(
+        &self,
+        exchange: &mut Exchange,
+        call: PublishBlock,
+    ) -> Result<PublishBlockReply> {
+        blocks::publish(self, exchange, &call)
+    }
+
+    fn withdraw_block(&self, exchange: &mut Exchange, call: WithdrawBlock) -> Result<Empty> {
+        blocks::withdraw(self, exchange, &call)
+    }
+
+    fn cleanup(&self, _: &mut Exchange, _: Cleanup) -> Result<CleanupReply> {
+        Ok(CleanupReply {
+            removed: Vec::new(),
+        })
     }
 }

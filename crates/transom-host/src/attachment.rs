@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
@@ -25,10 +25,10 @@ impl Target {
         Ok(Self { path, directory })
     }
 
-    /// A directory that somebody else has opened, who says where it is.
-    #[must_use]
-    pub fn given(directory: OwnedFd, path: PathBuf) -> Self {
-        Self { path, directory }
+    /// A directory that somebody else has opened.
+    pub fn given(directory: OwnedFd) -> io::Result<Self> {
+        let path = fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))?;
+        Ok(Self { path, directory })
     }
 
     /// Where it is.

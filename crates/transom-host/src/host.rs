@@ -304,6 +304,21 @@ impl Host {
         }
     }
 
+    /// Says how much memory a container may use as a cache, in bytes.
+    /// `EOPNOTSUPP` if it keeps nothing in memory.
+    pub fn limit_cache(&self, container: ContainerId, bytes: u64) -> Result<()> {
+        let loaded = self.loaded(container)?;
+        let Some(cache) = loaded.container.cache() else {
+            let message = format!("module `{}` has no cache", loaded.about.module);
+            return Err(Error::new(Errno::EOPNOTSUPP, message));
+        };
+        cache.limit(bytes);
+        let message = format!("its cache may use {bytes} bytes");
+        self.events
+            .tell(Some(container), EventKind::CacheLimited { bytes }, message);
+        Ok(())
+    }
+
     /// All that are loaded, in the order of their ids.
     pub(crate) fn all_loaded(&self) -> Vec<Arc<Loaded>> {
         let containers = self.containers();

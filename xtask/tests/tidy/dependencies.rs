@@ -44,6 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "transom-daemon",
         &[
+            "transom-block",
             "transom-control",
             "transom-fuse",
             "transom-host",
@@ -54,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("transom-control", &["transom-sys"]),
+    ("transom-concat", &["transom-module"]),
     (
         "transom-view",
         &[
@@ -68,7 +70,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "transom",
         &[
             "transom-bazel",
+            "transom-concat",
             "transom-control",
+            "transom-daemon",
             "transom-fuse",
             "transom-host",
             "transom-learn",
@@ -113,6 +117,7 @@ const FOR_TESTS: &str = "transom-test";
 /// Crates whose tests may use another one, which the crate itself must not
 /// know.
 const TESTED_WITH: &[(&str, &str)] = &[
+    ("transom-concat", "transom-fuse"),
     ("transom-host", "transom-passthrough"),
     ("transom-learn", "transom-passthrough"),
     ("transom-passthrough", "transom-fuse"),

@@ -1,8 +1,12 @@
 //! Block volumes as others use them.
 
 mod file_volume;
+mod killed;
 mod loop_devices;
-mod loop_killed;
+mod nbd_client;
+mod nbd_hostile;
+mod nbd_protocol;
+mod nbd_tools;
 mod volumes;
 
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use transom_control::host::{
     Container, ContainerReply, Finding, ListModulesReply, Load, Membership, Offer, OfferReply,
-    Probe, ProbeReply, Result, Synchronize, Unload, Verdict,
+    Probe, ProbeReply, Result, SetCacheBudget, SetCacheBudgetReply, Synchronize, Unload, Verdict,
 };
 use transom_control::{Empty, Exchange};
 use transom_host::{About, State};
@@ -136,6 +136,19 @@ pub(super) fn synchronize(
     let container = find_ready(daemon, &daemon.caller(exchange.peer()), &call.container)?;
     daemon.host.synchronize(container).map_err(refused)?;
     Ok(Empty {})
+}
+
+pub(super) fn set_cache_budget(
+    daemon: &Daemon,
+    exchange: &mut Exchange,
+    call: &SetCacheBudget,
+) -> Result<SetCacheBudgetReply> {
+    let container = find_ready(daemon, &daemon.caller(exchange.peer()), &call.container)?;
+    let limited = daemon.host.limit_cache(container, call.bytes);
+    limited.map_err(refused)?;
+    let cache = described(daemon, container)?.cache;
+    let cache = cache.ok_or_else(|| not_found("cache of", &call.container))?;
+    Ok(SetCacheBudgetReply { cache })
 }
 
 /// The container that the caller means, if it is the caller's.

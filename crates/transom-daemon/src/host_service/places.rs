@@ -48,11 +48,10 @@ pub(super) fn target(
 ) -> Result<Target> {
     let (descriptor, path) = named(caller, exchange, place)?;
     let target = match descriptor {
-        Some(descriptor) => Target::given(descriptor, path),
-        None => caller
-            .act(|| Target::open(&path))?
-            .map_err(|error| failed(&format!("cannot mount on `{}`", path.display()), error))?,
-    };
+        Some(descriptor) => Target::given(descriptor),
+        None => caller.act(|| Target::open(&path))?,
+    }
+    .map_err(|error| failed(&format!("cannot mount on `{}`", shown(&path)), error))?;
     caller.check_may_mount_on(&target)?;
     Ok(target)
 }

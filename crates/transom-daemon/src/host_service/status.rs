@@ -4,7 +4,7 @@ use transom_control::Exchange;
 use transom_control::host::{self, Result, Status, StatusReply};
 use transom_host::VolumeId;
 
-use super::{containers, tasks, wire};
+use super::{blocks, containers, tasks, wire};
 use crate::Daemon;
 
 pub(super) fn status(
@@ -42,6 +42,12 @@ pub(super) fn status(
             let mounts = volume.mounted.iter().flat_map(|mounted| &mounted.mounts);
             let mounts = mounts.map(|mount| wire::mount(&id, mount));
             reply.mounts.extend(mounts);
+        }
+    }
+    for published in daemon.host.published() {
+        let is_asked = only.is_none_or(|only| only == published.volume.container);
+        if is_asked && caller.owns(published.owner) {
+            reply.block_devices.push(blocks::described(&published));
         }
     }
     for info in daemon.host.tasks().list() {

@@ -1,5 +1,6 @@
-//! Loop devices whose server is killed.
+//! Disks whose server is killed.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
@@ -10,10 +11,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use transom_block::{LoopIdentity, LoopOptions, detach_abandoned, publish_loop};
+use transom_block::{LoopIdentity, LoopOptions, NbdServer, detach_abandoned, publish_loop};
 use transom_module::BlockVolume;
 use transom_test::privileged;
 
+use crate::nbd_client::{Client, FLUSH, WRITE};
 use crate::volumes::{Fatal, Gate, HostFile, Slow, Unflushed, volume_of};
 use crate::{PATIENCE, run, text};
 
@@ -31,7 +33,7 @@ fn process_that_publishes() {
     };
     let image = Path::new(&image);
     let volume: Arc<dyn BlockVolume> = match std::env::var(VOLUME).unwrap().as_str() {
-        "unflushed" => Arc::new(Unflushed::new(image)),
+        "unflushed" | "nbd" => Arc::new(Unflushed::new(image)),
         "slow" => Arc::new(Slow {
             inner: volume_of(image),
             gate: Gate::default(),
@@ -39,6 +41,13 @@ fn process_that_publishes() {
         "fatal" => Arc::new(Fatal::default()),
         _ => Arc::new(volume_of(image)),
     };
+    if std::env::var(VOLUME).unwrap() == "nbd" {
+        let socket = image.with_file_name("socket");
+        let server = NbdServer::listen(&socket).unwrap();
+        server.export("disk", volume).unwrap();
+        println!("\npublished {} disk", socket.display());
+        return thread::sleep(Duration::MAX);
+    }
     let device = publish_loop(volume, &LoopOptions::default()).unwrap();
     let LoopIdentity { path, name } = device.identity();
     println!("\npublished {} {name}", path.display());
@@ -47,7 +56,7 @@ fn process_that_publishes() {
 
 fn spawn(image: &HostFile, volume: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "loop_killed::process_that_publishes"])
+        .args(["--exact", "killed::process_that_publishes"])
         .arg("--nocapture")
         .env(IMAGE, image.path())
         .env(VOLUME, volume)
@@ -72,6 +81,7 @@ fn assert_killed(child: &mut Child) {
 /// A process that publishes a volume.
 struct Server {
     child: Child,
+    /// Of NBD, the socket.
     device: LoopIdentity,
 }
 
@@ -114,32 +124,63 @@ impl Drop for Server {
     }
 }
 
+/// The byte that a block of a file is full of.
+fn byte_at(image: &HostFile, offset: u64) -> u8 {
+    let mut content = [0; 4096];
+    let file = File::open(image.path()).unwrap();
+    file.read_exact_at(&mut content, offset).unwrap();
+    assert_eq!(content, [content[0]; 4096]);
+    content[0]
+}
+
+/// What is done to a disk by `write` and `flush`, before its server is killed.
+fn write_and_flush(mut write: impl FnMut(u8, u64), mut flush: impl FnMut()) {
+    for block in 0..64 {
+        write(block, u64::from(block) * 4096);
+        if block % 8 == 7 {
+            flush();
+        }
+    }
+    write(99, 4 * MIB);
+}
+
+fn assert_flushed(image: &HostFile) {
+    for block in 0..64 {
+        assert_eq!(byte_at(image, u64::from(block) * 4096), block);
+    }
+    // Otherwise the volume of this test would have kept nothing back.
+    assert_eq!(byte_at(image, 4 * MIB), 0);
+}
+
 #[test]
 fn privileged_what_was_flushed_survives_the_server() {
     privileged!("attach a loop device");
     let host = HostFile::new(8 * MIB);
     let mut server = Server::start(&host, "unflushed");
     let disk = server.open();
-    for block in 0..64 {
-        disk.write_all_at(&[block; 4096], u64::from(block) * 4096)
-            .unwrap();
-        if block % 8 == 7 {
-            disk.sync_all().unwrap();
-        }
-    }
-    disk.write_all_at(&[99; 4096], 4 * MIB).unwrap();
+    write_and_flush(
+        |byte, offset| disk.write_all_at(&[byte; 4096], offset).unwrap(),
+        || disk.sync_all().unwrap(),
+    );
     server.kill();
-    let image = File::open(host.path()).unwrap();
-    let mut content = [0; 4096];
-    for block in 0..64 {
-        image
-            .read_exact_at(&mut content, u64::from(block) * 4096)
-            .unwrap();
-        assert_eq!(content, [block; 4096]);
-    }
-    // Otherwise the volume of this test would have kept nothing back.
-    image.read_exact_at(&mut content, 4 * MIB).unwrap();
-    assert_eq!(content, [0; 4096]);
+    assert_flushed(&host);
+}
+
+#[test]
+fn what_was_flushed_over_nbd_survives_the_server() {
+    let host = HostFile::new(8 * MIB);
+    let mut server = Server::start(&host, "nbd");
+    let client = RefCell::new(Client::using(&server.device.path, "disk"));
+    write_and_flush(
+        |byte, offset| {
+            let mut client = client.borrow_mut();
+            client.send(WRITE, 0, offset, 4096, &[byte; 4096]).unwrap();
+            assert_eq!(client.reply().unwrap(), (offset, 0));
+        },
+        || assert_eq!(client.borrow_mut().ask(FLUSH, 0, 0, 0), 0),
+    );
+    server.kill();
+    assert_flushed(&host);
 }
 
 #[test]
