@@ -30,7 +30,7 @@ fn method<M: Method>() -> (String, (Type, Type)) {
 macro_rules! refusing {
     ($service:ident: $trait:path, $of:ident;
      $($name:ident($call:ident) -> $reply:ty;)*) => {
-        struct $service;
+        pub(crate) struct $service;
 
         impl $trait for $service {
             $(fn $name(&self, _: &mut Exchange, _: $of::$call) -> $of::Result<$reply> {
