@@ -409,7 +409,10 @@ pub struct WatchTaskReply {
 pub struct Events {
     /// To one container, or to all that the caller may see.
     pub container: Option<String>,
-    /// Everything after the event of that sequence; without, from now on.
+    /// The stream that the event `since` was read from.
+    pub stream: Option<String>,
+    /// Everything after the event of that sequence; 0 without a stream is all that
+    /// is kept. Without, from now on.
     pub since: Option<u64>,
 }
 

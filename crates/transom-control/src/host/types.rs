@@ -373,6 +373,8 @@ pub enum TaskEventKind {
 pub enum EventKind {
     /// A container was loaded.
     Loaded,
+    /// A container was loaded without some of its members.
+    Degraded,
     /// A container waits for members.
     Blocked,
     /// A container has claimed a member.
@@ -399,10 +401,8 @@ pub enum EventKind {
     Withdrawn,
     /// A task was started, or goes on after a restart.
     TaskStarted,
-    /// A task was paused.
-    TaskPaused,
-    /// A task goes on.
-    TaskResumed,
+    /// A task has done more. Only told of one container.
+    TaskProgress,
     /// A task has ended.
     TaskEnded,
     /// A container may use another amount of memory.
@@ -412,7 +412,9 @@ pub enum EventKind {
 /// Something that happened, and to what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Grows with each event of the daemon.
+    /// Which stream it was read from: another after a restart of the daemon.
+    pub stream: String,
+    /// Its number in that.
     pub sequence: u64,
     /// When.
     pub time: u64,
@@ -424,10 +426,6 @@ pub struct Event {
     pub container: Option<String>,
     /// The volume.
     pub volume: Option<String>,
-    /// The mount.
-    pub mount: Option<String>,
-    /// The block device.
-    pub device: Option<String>,
     /// The task.
     pub task: Option<String>,
 }

@@ -75,6 +75,8 @@ pub struct Create {
     /// It outlives the connection.
     #[serde(default, deserialize_with = "or_default")]
     pub keep: bool,
+    /// The caller's root directory.
+    pub root: Option<Descriptor>,
 }
 
 /// To [`Create`].
