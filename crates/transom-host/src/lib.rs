@@ -14,11 +14,13 @@
 //! is checked in one place (`resource.rs`, [`Host`]), with the same error
 //! numbers and messages for all of them.
 
+mod budget;
 mod enablement;
 mod erased;
 mod events;
 mod host;
 mod modules;
+mod pressure;
 mod random;
 mod resource;
 mod tasks;
@@ -26,6 +28,7 @@ mod tasks;
 mod tests;
 mod text;
 
+pub use budget::{BudgetStatus, Budgets, LEVEL_MAX, LEVEL_MIN};
 pub use enablement::Enablement;
 pub use events::{
     EVENTS_KEPT_MAX, Event, EventKind, Events, Heard, MESSAGE_BYTES_MAX, Since, StreamId,
@@ -33,6 +36,7 @@ pub use events::{
 };
 pub use host::{Host, Load, Mounted, Served};
 pub use modules::Modules;
+pub use pressure::{Pressure, memory_bytes};
 pub use tasks::{
     LINE_BYTES_MAX, LINES_KEPT_MAX, OWNER_TASKS_MAX, Progress, SAVED_BYTES_MAX,
     SUSPENDED_TASKS_MAX, SavedTask, TASKS_KEPT_MAX, TASKS_MAX, TaskEnd, TaskEvent, TaskId,
