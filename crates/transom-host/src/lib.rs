@@ -14,20 +14,24 @@
 //! is checked in one place (`resource.rs`, [`Host`]), with the same error
 //! numbers and messages for all of them.
 
+mod attached;
 mod budget;
 mod enablement;
 mod erased;
 mod events;
 mod host;
+mod ledger;
 mod modules;
 mod pressure;
 mod random;
+mod records;
 mod resource;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod text;
 
+pub use attached::{Attached, detach};
 pub use budget::{BudgetStatus, Budgets, LEVEL_MAX, LEVEL_MIN};
 pub use enablement::Enablement;
 pub use events::{
@@ -35,6 +39,7 @@ pub use events::{
     Subscription, UNLOADED_KEPT_MAX,
 };
 pub use host::{Host, Load, Mounted, Served};
+pub use ledger::{Abandoned, Entry, LEFTOVERS_MAX, Ledger, Leftover, LoopDevice};
 pub use modules::Modules;
 pub use pressure::{Pressure, memory_bytes};
 pub use tasks::{

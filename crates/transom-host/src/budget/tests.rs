@@ -83,8 +83,11 @@ fn a_cache_is_limited_to_its_share() {
     assert_eq!(budgets.status()[1], status);
     budgets.leave(container(2));
     becomes(&ones, 1 << 20);
+    // It goes when nobody has it any more, who just tells it its limit included.
     drop(one);
-    assert!(budgets.status().is_empty());
+    while !budgets.status().is_empty() {
+        std::thread::yield_now();
+    }
 }
 
 #[test]
