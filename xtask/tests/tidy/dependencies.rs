@@ -48,6 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "transom",
         &[
             "transom-bazel",
+            "transom-concat",
             "transom-control",
             "transom-fuse",
             "transom-host",
