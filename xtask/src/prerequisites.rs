@@ -25,6 +25,9 @@ const PACKAGES: &[Package] = &[
     package("nodejs", "node", Step::Unit),
     // A JavaScript project; npx runs the pnpm that installs it.
     package("npm", "npx", Step::Unit),
+    // Clients of NBD servers: nbdinfo and nbdcopy; qemu-img and qemu-io.
+    package("libnbd-bin", "nbdinfo", Step::Unit),
+    package("qemu-utils", "qemu-io", Step::Unit),
     // Host files on the file systems that users have.
     package("e2fsprogs", "mkfs.ext4", Step::Privileged),
     package("xfsprogs", "mkfs.xfs", Step::Privileged),

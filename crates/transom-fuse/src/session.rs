@@ -315,7 +315,13 @@ impl<V: Volume> Session<V> {
     /// The volume being served.
     #[must_use]
     pub fn volume(&self) -> &V {
-        &self.server.definition.volume
+        &self.definition().volume
+    }
+
+    /// The same with what it claims.
+    #[must_use]
+    pub fn definition(&self) -> &VolumeDefinition<V> {
+        &self.server.definition
     }
 
     /// Tells the kernel what no longer holds. Must not be called by a handler

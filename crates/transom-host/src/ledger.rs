@@ -10,8 +10,8 @@
 //!
 //! An entry says what *may* be there. Whoever cleans up finds out whether it is,
 //! and removes nothing else that has taken its place since: a mount is known by a
-//! number that is used once in the life of a machine, and a loop device by the file
-//! behind it. After the machine was booted anew, mounts and loop devices are gone
+//! number that is used once in the life of a machine, and a loop device by the
+//! name of the file behind it. After the machine was booted anew, mounts and loop devices are gone
 //! with certainty, and numbers mean nothing; so such entries are of one boot.
 //!
 //! Entries are cleaned in the reverse order of theirs, because what was made later
@@ -38,7 +38,7 @@ use transom_module::{Errno, Error, Result};
 use crate::random;
 use crate::records::{Records, Survives};
 
-pub use leftover::{Leftover, LoopDevice};
+pub use leftover::Leftover;
 
 /// How many entries a ledger has.
 pub const LEFTOVERS_MAX: usize = 1 << 16;
@@ -134,14 +134,9 @@ impl Ledger {
     }
 
     /// Removes what an earlier process has left, if it is still there, and then the
-    /// entry. Loop devices are left to `detach`, which has to see whether the device
-    /// is still the one.
-    pub fn clean(
-        &self,
-        abandoned: &Abandoned,
-        detach: &dyn Fn(&LoopDevice) -> Result<()>,
-    ) -> Result<()> {
-        clean::clean(&abandoned.leftover, detach)?;
+    /// entry.
+    pub fn clean(&self, abandoned: &Abandoned) -> Result<()> {
+        clean::clean(&abandoned.leftover)?;
         self.0.take_out(abandoned.number);
         let mut all = self.0.abandoned();
         all.retain(|other| other.number != abandoned.number);
@@ -149,11 +144,11 @@ impl Ledger {
     }
 
     /// Removes all that was left; returns what could not be, and why.
-    pub fn clean_all(&self, detach: &dyn Fn(&LoopDevice) -> Result<()>) -> Vec<(Abandoned, Error)> {
+    pub fn clean_all(&self) -> Vec<(Abandoned, Error)> {
         let mut left = self.abandoned();
         left.reverse();
         let failed = |abandoned: Abandoned| {
-            let error = self.clean(&abandoned, detach).err()?;
+            let error = self.clean(&abandoned).err()?;
             Some((abandoned, error))
         };
         let first: Vec<_> = left.into_iter().filter_map(failed).collect();

@@ -17,8 +17,11 @@ impl ItemId {
 
     /// Wraps a number. Zero means "no item" on most wires, hence `None`.
     #[must_use]
-    pub fn new(raw: u64) -> Option<Self> {
-        (raw != 0).then_some(Self(raw))
+    pub const fn new(raw: u64) -> Option<Self> {
+        match raw {
+            0 => None,
+            _ => Some(Self(raw)),
+        }
     }
 
     /// The number.

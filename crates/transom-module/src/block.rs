@@ -33,14 +33,7 @@ pub trait BlockVolume: Send + Sync + 'static {
 
     /// Makes the content zeroes, without using space where it can.
     fn write_zeroes(&self, range: Range<u64>) -> Result<()> {
-        static ZEROES: [u8; 1 << 16] = [0; 1 << 16];
-        let mut offset = range.start;
-        while offset < range.end {
-            let length = (range.end - offset).min(ZEROES.len() as u64);
-            self.write(offset, &ZEROES[..usize::try_from(length).unwrap_or(0)])?;
-            offset += length;
-        }
-        Ok(())
+        write_zeroes_as_data(self, range)
     }
 
     /// The host file that holds the whole content, if it is one: from its first
@@ -66,4 +59,16 @@ pub struct Geometry {
     pub read_only: bool,
     /// [`BlockVolume::discard`] does something.
     pub discards: bool,
+}
+
+/// Writes zeroes as any other data, for volumes that know nothing better.
+pub fn write_zeroes_as_data(volume: &(impl BlockVolume + ?Sized), range: Range<u64>) -> Result<()> {
+    const ZEROES: &[u8] = &[0; 1 << 16];
+    let mut offset = range.start;
+    while offset < range.end {
+        let length = (range.end - offset).min(ZEROES.len() as u64);
+        volume.write(offset, &ZEROES[..length as usize])?;
+        offset += length;
+    }
+    Ok(())
 }

@@ -54,7 +54,7 @@ mod volume;
 
 pub use attributes::{Attributes, ItemId, ItemKind, StatFs, Timestamp};
 pub use backing::Backing;
-pub use block::{BlockVolume, Geometry};
+pub use block::{BlockVolume, Geometry, write_zeroes_as_data};
 pub use container::{BlockVolumes, Cache, Container, Jobs, Listing, VolumeManagement};
 pub use context::{Caller, Context};
 pub use definition::VolumeDefinition;

@@ -4,7 +4,6 @@ use crate::TaskId;
 
 /// What happened. Volumes and block volumes are named by their keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 #[expect(missing_docs, reason = "the fields are what their names say")]
 pub enum EventKind {
     /// A container was loaded.
@@ -15,16 +14,14 @@ pub enum EventKind {
     Blocked,
     /// A container was loaded without some of its members.
     Degraded,
-    /// A container is in another state.
-    StateChanged,
     /// A member of a container is there.
     MemberAppeared,
-    /// A member of a container is not there any more.
-    MemberMissing,
     /// There is a further volume.
-    VolumePublished { volume: String },
+    VolumeCreated { volume: String },
     /// A volume has another name.
     VolumeRenamed { volume: String },
+    /// A volume has another size.
+    VolumeResized { volume: String },
     /// A volume is no more.
     VolumeRemoved { volume: String },
     /// A volume was mounted.
@@ -32,9 +29,9 @@ pub enum EventKind {
     /// A volume is no longer mounted where it was.
     Unmounted { volume: String },
     /// A block volume can be used as a disk.
-    BlockPublished { volume: String },
+    Published { volume: String },
     /// A block volume is no longer a disk.
-    BlockWithdrawn { volume: String },
+    Withdrawn { volume: String },
     /// A task was started.
     TaskStarted { task: TaskId },
     /// A task has come so far, in units of its own.
@@ -56,16 +53,15 @@ impl EventKind {
             Self::Unloaded => "unloaded",
             Self::Blocked => "blocked",
             Self::Degraded => "degraded",
-            Self::StateChanged => "stateChanged",
             Self::MemberAppeared => "memberAppeared",
-            Self::MemberMissing => "memberMissing",
-            Self::VolumePublished { .. } => "volumePublished",
+            Self::VolumeCreated { .. } => "volumeCreated",
             Self::VolumeRenamed { .. } => "volumeRenamed",
+            Self::VolumeResized { .. } => "volumeResized",
             Self::VolumeRemoved { .. } => "volumeRemoved",
             Self::Mounted { .. } => "mounted",
             Self::Unmounted { .. } => "unmounted",
-            Self::BlockPublished { .. } => "blockPublished",
-            Self::BlockWithdrawn { .. } => "blockWithdrawn",
+            Self::Published { .. } => "published",
+            Self::Withdrawn { .. } => "withdrawn",
             Self::TaskStarted { .. } => "taskStarted",
             Self::TaskProgress { .. } => "taskProgress",
             Self::TaskEnded { .. } => "taskEnded",
@@ -78,13 +74,14 @@ impl EventKind {
     #[must_use]
     pub fn volume(&self) -> Option<&str> {
         match self {
-            Self::VolumePublished { volume }
+            Self::VolumeCreated { volume }
             | Self::VolumeRenamed { volume }
+            | Self::VolumeResized { volume }
             | Self::VolumeRemoved { volume }
             | Self::Mounted { volume }
             | Self::Unmounted { volume }
-            | Self::BlockPublished { volume }
-            | Self::BlockWithdrawn { volume } => Some(volume),
+            | Self::Published { volume }
+            | Self::Withdrawn { volume } => Some(volume),
             _ => None,
         }
     }

@@ -10,22 +10,23 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use transom_block::detach_abandoned;
 use transom_module::{Errno, Error, Result};
 
-use super::{Leftover, LoopDevice};
-use crate::Attached;
+use super::Leftover;
+use crate::Attachment;
 
-pub(super) fn clean(leftover: &Leftover, detach: &dyn Fn(&LoopDevice) -> Result<()>) -> Result<()> {
+pub(super) fn clean(leftover: &Leftover) -> Result<()> {
     match leftover {
-        Leftover::Mount(attached) => unmount(attached),
-        Leftover::Loop(device) => detach(device),
+        Leftover::Mount(attachment) => unmount(attachment),
+        Leftover::Loop(device) => detach_abandoned(device).map(drop),
         Leftover::Scratch(path) => remove_scratch(path),
         Leftover::Socket(path) => remove_socket(path),
     }
 }
 
-fn failed(path: &Path, error: impl Into<io::Error>) -> Error {
-    Error::from_host(error.into(), format!("cannot remove `{}`", path.display()))
+fn failed(path: &Path, error: io::Error) -> Error {
+    Error::from_host(error, format!("cannot remove `{}`", path.display()))
 }
 
 fn is_gone(error: &io::Error) -> bool {
@@ -35,20 +36,20 @@ fn is_gone(error: &io::Error) -> bool {
     )
 }
 
-fn unmount(attached: &Attached) -> Result<()> {
-    let is_elsewhere = || transom_sys::mount::is_attached(attached.id);
-    match attached.unmount() {
-        Ok(()) => Ok(()),
-        Err(error) if !is_gone(&error) => Err(failed(&attached.path, error)),
-        Err(_) if is_elsewhere().map_err(|error| failed(&attached.path, error))? => {
-            let message = format!(
-                "cannot unmount `{}`: another mount lies on it, or it was moved",
-                attached.path.display()
-            );
-            Err(Error::new(Errno::EBUSY, message))
-        }
-        Err(_) => Ok(()),
+fn unmount(attachment: &Attachment) -> Result<()> {
+    let failed = |error| failed(attachment.path(), error);
+    if attachment.is_there() {
+        return attachment.detach().map_err(failed);
     }
+    let is_attached = transom_sys::mount::is_attached(attachment.id());
+    if !is_attached.map_err(|error| failed(error.into()))? {
+        return Ok(());
+    }
+    let message = format!(
+        "cannot unmount `{}`: another mount lies on it, or it was moved",
+        attachment.path().display()
+    );
+    Err(Error::new(Errno::EBUSY, message))
 }
 
 fn remove_scratch(path: &Path) -> Result<()> {

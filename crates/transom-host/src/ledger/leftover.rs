@@ -5,9 +5,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use transom_block::LoopIdentity;
 use transom_module::{Errno, Error, Result};
 
-use crate::Attached;
+use crate::Attachment;
 use crate::records::format;
 
 /// How long a path is, in bytes: `PATH_MAX` of `<linux/limits.h>`.
@@ -17,24 +18,13 @@ const PATH_BYTES_MAX: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leftover {
     /// A mount.
-    Mount(Attached),
+    Mount(Attachment),
     /// A loop device.
-    Loop(LoopDevice),
+    Loop(LoopIdentity),
     /// A directory with all that is in it.
     Scratch(PathBuf),
     /// A socket that somebody listened on.
     Socket(PathBuf),
-}
-
-/// A loop device, and what tells whether it still is the same one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoopDevice {
-    /// Its device file.
-    pub path: PathBuf,
-    /// The device number of the file behind it, `st_dev`.
-    pub backing_device: u64,
-    /// The number of the file behind it, `st_ino`.
-    pub backing_inode: u64,
 }
 
 /// What is written besides the path.
@@ -48,13 +38,8 @@ struct Head {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum What {
-    Mount {
-        id: u64,
-    },
-    Loop {
-        backing_device: u64,
-        backing_inode: u64,
-    },
+    Mount { id: u64 },
+    Loop { name: String },
     Scratch,
     Socket,
 }
@@ -64,7 +49,7 @@ impl Leftover {
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Self::Mount(attached) => &attached.path,
+            Self::Mount(attachment) => attachment.path(),
             Self::Loop(device) => &device.path,
             Self::Scratch(path) | Self::Socket(path) => path,
         }
@@ -80,10 +65,11 @@ impl Leftover {
     /// `EINVAL` if the path is not absolute or too long.
     pub fn encode(&self, boot: &str) -> Result<Vec<u8>> {
         let what = match self {
-            Self::Mount(attached) => What::Mount { id: attached.id },
+            Self::Mount(attachment) => What::Mount {
+                id: attachment.id(),
+            },
             Self::Loop(device) => What::Loop {
-                backing_device: device.backing_device,
-                backing_inode: device.backing_inode,
+                name: device.name.clone(),
             },
             Self::Scratch(_) => What::Scratch,
             Self::Socket(_) => What::Socket,
@@ -108,15 +94,11 @@ impl Leftover {
         let path = PathBuf::from(OsString::from_vec(path.to_vec()));
         require_usable(&path)?;
         let leftover = match what {
-            What::Mount { id } => Self::Mount(Attached { path, id }),
-            What::Loop {
-                backing_device,
-                backing_inode,
-            } => Self::Loop(LoopDevice {
-                path,
-                backing_device,
-                backing_inode,
-            }),
+            What::Mount { id } => Self::Mount(Attachment::new(path, id)),
+            What::Loop { name } if name.is_empty() => {
+                return Err("it says nothing of the file behind a device".into());
+            }
+            What::Loop { name } => Self::Loop(LoopIdentity { path, name }),
             What::Scratch => Self::Scratch(path),
             What::Socket => Self::Socket(path),
         };

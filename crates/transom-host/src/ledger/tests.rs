@@ -7,22 +7,20 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use rustix::mount::MountAttrFlags;
 use tempfile::TempDir;
+use transom_block::{FileVolume, LoopIdentity, LoopOptions, detach_abandoned, publish_loop};
 use transom_sys::mount;
 use transom_test::{privileged, temp_dir};
 
 use super::*;
-use crate::Attached;
+use crate::Attachment;
+use crate::attachment::mount_id;
 
 fn ledger_in(directory: &TempDir) -> Ledger {
     Ledger::open(&directory.path().join("ledger")).unwrap()
 }
 
-fn no_loops(device: &LoopDevice) -> Result<()> {
-    panic!("{device:?}")
-}
-
 fn clean(ledger: &Ledger) {
-    let failed = ledger.clean_all(&no_loops);
+    let failed = ledger.clean_all();
     assert!(failed.is_empty(), "{failed:?}");
     assert!(ledger.abandoned().is_empty());
 }
@@ -95,7 +93,7 @@ fn scratch_behind_a_link_is_left_alone() {
     symlink("precious", at("swapped")).unwrap();
     let leftover = Leftover::Scratch(at("swapped/scratch"));
     let ledger = left_behind(&directory, &leftover);
-    let [(failed, error)] = &ledger.clean_all(&no_loops)[..] else {
+    let [(failed, error)] = &ledger.clean_all()[..] else {
         panic!("not one failure")
     };
     assert_eq!(failed.leftover, leftover);
@@ -121,36 +119,11 @@ fn a_socket_is_removed_when_nobody_listens() {
 }
 
 #[test]
-fn loop_devices_are_left_to_who_knows_them() {
-    let directory = temp_dir().unwrap();
-    let device = LoopDevice {
-        path: "/dev/loop7".into(),
-        backing_device: 40,
-        backing_inode: u64::MAX,
-    };
-    let ledger = left_behind(&directory, &Leftover::Loop(device.clone()));
-    let asked = Mutex::new(0);
-    let refuse = |other: &LoopDevice| {
-        assert_eq!(other, &device);
-        *asked.lock().unwrap() += 1;
-        Err(Error::new(Errno::EBUSY, "in use"))
-    };
-    // Tried once more after all others.
-    assert_eq!(ledger.clean_all(&refuse).len(), 1);
-    assert_eq!(*asked.lock().unwrap(), 2);
-    assert!(ledger.clean_all(&|_| Ok(())).is_empty());
-    assert!(ledger.abandoned().is_empty());
-}
-
-#[test]
 fn after_a_boot_mounts_are_gone_and_directories_are_not() {
     let directory = temp_dir().unwrap();
     drop(ledger_in(&directory));
     let path = PathBuf::from("/somewhere/else");
-    let mount = Leftover::Mount(Attached {
-        path: path.clone(),
-        id: 1,
-    });
+    let mount = Leftover::Mount(Attachment::new(path.clone(), 1));
     let scratch = Leftover::Scratch(path);
     let leftovers = directory.path().join("ledger/leftovers");
     for (number, leftover) in [&mount, &scratch].into_iter().enumerate() {
@@ -191,16 +164,12 @@ fn torn_entries_do_not_hide_the_others() {
 #[test]
 fn an_entry_is_read_as_it_was_written_or_not_at_all() {
     let path = PathBuf::from("/with \n\"everything\" in it/x");
-    let loop_device = LoopDevice {
+    let loop_device = LoopIdentity {
         path: path.clone(),
-        backing_device: 1,
-        backing_inode: 2,
+        name: "of a file".into(),
     };
     for leftover in [
-        Leftover::Mount(Attached {
-            path: path.clone(),
-            id: u64::MAX,
-        }),
+        Leftover::Mount(Attachment::new(path.clone(), u64::MAX)),
         Leftover::Loop(loop_device),
         Leftover::Scratch(path.clone()),
         Leftover::Socket(path),
@@ -247,7 +216,7 @@ proptest! {
         let directory = temp_dir().unwrap();
         let path = |id: u64| PathBuf::from(format!("/nowhere/{id}"));
         // Mounts that are not there: cleaned as soon as somebody looks.
-        let mount = |id: u64| Leftover::Mount(Attached { path: path(id), id: u64::MAX - id });
+        let mount = |id: u64| Leftover::Mount(Attachment::new(path(id), u64::MAX - id));
         let mut ledger = Some(ledger_in(&directory));
         let mut count = 0;
         let mut entries: Vec<(u64, Entry)> = Vec::new();
@@ -276,7 +245,7 @@ proptest! {
                     ledger = Some(ledger_in(&directory));
                 }
                 Step::CleanAll => {
-                    prop_assert!(here.clean_all(&no_loops).is_empty());
+                    prop_assert!(here.clean_all().is_empty());
                     abandoned.clear();
                 }
             }
@@ -288,15 +257,19 @@ proptest! {
     }
 }
 
+fn unmount(path: &Path) -> io::Result<()> {
+    Attachment::at(path.into())?.detach()
+}
+
 fn new_mount() -> std::os::fd::OwnedFd {
     let flags = MountAttrFlags::empty();
     mount::new(c"tmpfs", &[], flags).unwrap().finish()
 }
 
 /// Attaches a mount as the host does: noted before.
-fn attach(ledger: &Ledger, path: &Path) -> (Attached, Entry) {
+fn attach(ledger: &Ledger, path: &Path) -> (Attachment, Entry) {
     let new = new_mount();
-    let attached = Attached::to_be(&new, path.into()).unwrap();
+    let attached = Attachment::new(path.into(), mount_id(&new).unwrap());
     let entry = ledger.enter(&Leftover::Mount(attached.clone())).unwrap();
     let directory = File::open(path).unwrap();
     mount::attach(&new, &directory, c"").unwrap();
@@ -317,24 +290,46 @@ fn privileged_only_the_mount_that_was_noted_is_unmounted() {
 
     // Another lies on it.
     mount::attach(new_mount(), File::open(&path).unwrap(), c"").unwrap();
-    let [(_, error)] = &ledger.clean_all(&no_loops)[..] else {
+    let [(_, error)] = &ledger.clean_all()[..] else {
         panic!("not one failure")
     };
     assert_eq!(error.errno(), Errno::EBUSY);
-    assert!(mount::is_attached(ours.id).unwrap());
-    crate::detach(&path).unwrap();
-    assert_eq!(Attached::at(path.clone()).unwrap(), ours);
+    assert!(mount::is_attached(ours.id()).unwrap());
+    unmount(&path).unwrap();
+    assert_eq!(Attachment::at(path.clone()).unwrap(), ours);
     clean(&ledger);
-    assert!(!mount::is_attached(ours.id).unwrap());
+    assert!(!mount::is_attached(ours.id()).unwrap());
 
     // Another is there instead.
     ledger.enter(&Leftover::Mount(ours)).unwrap().keep();
     drop(ledger);
     mount::attach(new_mount(), File::open(&path).unwrap(), c"").unwrap();
-    let other = Attached::at(path).unwrap();
+    let other = Attachment::at(path).unwrap();
     clean(&ledger_in(&directory));
-    assert!(mount::is_attached(other.id).unwrap());
-    other.unmount().unwrap();
+    assert!(mount::is_attached(other.id()).unwrap());
+    other.detach().unwrap();
+}
+
+#[test]
+fn privileged_a_loop_device_is_detached() {
+    privileged!("attach a loop device");
+    let directory = temp_dir().unwrap();
+    let image = File::create_new(directory.path().join("image")).unwrap();
+    image.set_len(1 << 20).unwrap();
+    let image = std::os::fd::OwnedFd::from(image);
+    let volume = Arc::new(FileVolume::new(image).unwrap());
+    let device = publish_loop(volume, &LoopOptions::default()).unwrap();
+    let other = LoopIdentity {
+        name: "another".into(),
+        ..device.identity()
+    };
+    let ledger = ledger_in(&directory);
+    for identity in [device.identity(), other] {
+        ledger.enter(&Leftover::Loop(identity)).unwrap().keep();
+    }
+    drop(ledger);
+    clean(&ledger_in(&directory));
+    assert!(!detach_abandoned(&device.identity()).unwrap());
 }
 
 #[test]
@@ -347,13 +342,13 @@ fn privileged_what_is_mounted_in_scratch_is_not_removed() {
     fs::write(point.join("precious"), "").unwrap();
     let scratch = directory.path().join("scratch");
     let ledger = left_behind(&directory, &Leftover::Scratch(scratch.clone()));
-    let [(_, error)] = &ledger.clean_all(&no_loops)[..] else {
+    let [(_, error)] = &ledger.clean_all()[..] else {
         panic!("not one failure")
     };
     assert_eq!(error.errno(), Errno::EBUSY);
     assert!(error.to_string().contains("a\\040point"), "{error}");
     assert!(point.join("precious").exists());
-    crate::detach(&point).unwrap();
+    unmount(&point).unwrap();
     clean(&ledger);
     assert!(!scratch.exists());
 }
@@ -376,7 +371,7 @@ fn litter_until_killed(directory: &Path) {
         println!("\nmade {number}");
         if made.len() > 5 {
             let (scratch, of_scratch, (attached, of_mount)) = made.remove(2);
-            attached.unmount().unwrap();
+            attached.detach().unwrap();
             of_mount.done();
             fs::remove_dir_all(scratch).unwrap();
             of_scratch.done();

@@ -1,0 +1,72 @@
+//! Block volumes: published and withdrawn.
+
+use transom_block::Withdrawal;
+use transom_control::host::{
+    BlockDevice, BlockKind as WireKind, PublishBlock, PublishBlockReply, Result, WithdrawBlock,
+};
+use transom_control::{Bytes, Empty, Exchange};
+use transom_host::{BlockKind, BlockStatus};
+
+use super::errors::{not_found, refused, refused_or_busy};
+use super::volumes;
+use crate::Daemon;
+
+pub(super) fn publish(
+    daemon: &Daemon,
+    exchange: &mut Exchange,
+    call: &PublishBlock,
+) -> Result<PublishBlockReply> {
+    let caller = daemon.caller(exchange.peer());
+    let (volume, _) = volumes::find(daemon, &caller, &call.volume)?;
+    let kind = match call.kind {
+        None | Some(WireKind::Loop) => BlockKind::Loop,
+        Some(_) => return Err(super::errors::invalid("not yet")),
+    };
+    let published = daemon
+        .host
+        .publish(&volume, kind, call.read_only, caller.uid())
+        .map_err(refused)?;
+    Ok(PublishBlockReply {
+        device: described(&published),
+        descriptor: None,
+    })
+}
+
+pub(super) fn withdraw(
+    daemon: &Daemon,
+    exchange: &mut Exchange,
+    call: &WithdrawBlock,
+) -> Result<Empty> {
+    let caller = daemon.caller(exchange.peer());
+    let all = daemon.host.published();
+    let is_meant = |published: &&BlockStatus| {
+        published.path.as_os_str() == call.device.as_str() && caller.owns(published.owner)
+    };
+    let Some(published) = all.iter().find(is_meant) else {
+        return Err(not_found("block device", &call.device));
+    };
+    let how = match call.force {
+        true => Withdrawal::Forced,
+        false => Withdrawal::IfUnused,
+    };
+    daemon
+        .host
+        .withdraw(&published.volume, published.kind, how)
+        .map_err(|error| refused_or_busy(error, Vec::new()))?;
+    Ok(Empty {})
+}
+
+/// A published block volume as the wire has it. It is called by its path.
+pub(super) fn described(published: &BlockStatus) -> BlockDevice {
+    BlockDevice {
+        id: published.path.to_string_lossy().into_owned(),
+        volume: published.volume.to_string(),
+        kind: match published.kind {
+            BlockKind::Loop => WireKind::Loop,
+        },
+        path: Bytes::from(&published.path),
+        bytes: published.bytes,
+        read_only: published.read_only,
+        owner: published.owner,
+    }
+}
