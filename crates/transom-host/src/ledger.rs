@@ -10,8 +10,8 @@
 //!
 //! An entry says what *may* be there. Whoever cleans up finds out whether it is,
 //! and removes nothing else that has taken its place since: a mount is known by a
-//! number that is used once in the life of a machine, and a loop device by the file
-//! behind it. After the machine was booted anew, mounts and loop devices are gone
+//! number that is used once in the life of a machine, and a loop device by the
+//! name of the file behind it. After the machine was booted anew, mounts and loop devices are gone
 //! with certainty, and numbers mean nothing; so such entries are of one boot.
 //!
 //! Entries are cleaned in the reverse order of theirs, because what was made later

@@ -4,7 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use transom_block::{LoopDevice, LoopOptions, NbdServer, ReadOnly, Withdrawal, publish_loop};
+use transom_block::{
+    LoopDevice, LoopOptions, NbdServer, ReadOnly, UblkDevice, Withdrawal, publish_loop,
+    publish_ublk,
+};
 use transom_module::{BlockVolume, ContainerId, Errno, Error, Result};
 
 use crate::host::in_use;
@@ -18,6 +21,8 @@ pub enum BlockKind {
     Loop,
     /// By name on a socket, over NBD.
     Nbd,
+    /// As a device that the host answers for.
+    Ublk,
 }
 
 /// A block volume that is published.
@@ -34,6 +39,7 @@ pub(crate) struct Published {
 /// What others use.
 enum Disk {
     Loop(LoopDevice),
+    Ublk(UblkDevice),
     Nbd {
         server: Arc<NbdServer>,
         socket: PathBuf,
@@ -64,6 +70,7 @@ impl Disk {
     fn name(&self) -> String {
         match self {
             Self::Loop(device) => device.path().display().to_string(),
+            Self::Ublk(device) => device.path().display().to_string(),
             // As in the NBD project's doc/uri.md.
             Self::Nbd { socket, export, .. } => {
                 format!("nbd+unix:///{export}?socket={}", socket.display())
@@ -74,6 +81,7 @@ impl Disk {
     fn path(&self) -> PathBuf {
         match self {
             Self::Loop(device) => device.path().to_owned(),
+            Self::Ublk(device) => device.path().to_owned(),
             Self::Nbd { socket, .. } => socket.clone(),
         }
     }
@@ -81,6 +89,7 @@ impl Disk {
     fn withdraw(&self, how: Withdrawal) -> Result<()> {
         match self {
             Self::Loop(device) => device.withdraw(how),
+            Self::Ublk(device) => device.withdraw(how),
             Self::Nbd { server, export, .. } => server.withdraw(export, how),
         }
     }
@@ -90,6 +99,7 @@ impl Disk {
     fn resize(&self) -> Result<()> {
         match self {
             Self::Loop(device) => device.resize(),
+            Self::Ublk(device) => device.resize(),
             Self::Nbd { .. } => Ok(()),
         }
     }
@@ -147,6 +157,7 @@ impl Disks {
                 };
                 Ok(Disk::Loop(publish_loop(content, &options)?))
             }
+            BlockKind::Ublk => Ok(Disk::Ublk(publish_ublk(content)?)),
             BlockKind::Nbd => {
                 let Some(socket) = &self.nbd_socket else {
                     let message = "this host offers nothing over NBD";
@@ -213,10 +224,7 @@ impl Host {
             key: volume.key.clone(),
             owner,
             volume: content,
-            _entry: self
-                .ledger()
-                .map(|ledger| note(ledger, &disk))
-                .transpose()?,
+            _entry: note(self.ledger(), &disk)?,
             disk,
         };
         let status = published.status(volume.container);
@@ -260,11 +268,15 @@ impl Host {
     }
 }
 
-fn note(ledger: &Ledger, disk: &Disk) -> Result<Entry> {
-    ledger.enter(&match disk {
+/// Notes what has to be removed if we are killed. The kernel removes a ublk
+/// device with its server by itself.
+fn note(ledger: Option<&Ledger>, disk: &Disk) -> Result<Option<Entry>> {
+    let leftover = match disk {
         Disk::Loop(device) => Leftover::Loop(device.identity()),
         Disk::Nbd { socket, .. } => Leftover::Socket(socket.clone()),
-    })
+        Disk::Ublk(_) => return Ok(None),
+    };
+    ledger.map(|ledger| ledger.enter(&leftover)).transpose()
 }
 
 impl Loaded {

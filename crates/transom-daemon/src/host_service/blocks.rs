@@ -6,7 +6,6 @@ use transom_control::host::{
 };
 use transom_control::{Bytes, Empty, Exchange};
 use transom_host::{BlockKind, BlockStatus};
-use transom_module::{Errno, Error};
 
 use super::errors::{not_found, refused, refused_or_busy};
 use super::volumes;
@@ -23,7 +22,7 @@ pub(super) fn publish(
     let kind = match call.kind {
         None | Some(WireKind::Loop) => BlockKind::Loop,
         Some(WireKind::Nbd) => BlockKind::Nbd,
-        Some(WireKind::Ublk) => return Err(no_ublk()),
+        Some(WireKind::Ublk) => BlockKind::Ublk,
     };
     let published = daemon
         .host
@@ -66,15 +65,11 @@ pub(super) fn described(published: &BlockStatus) -> BlockDevice {
         kind: match published.kind {
             BlockKind::Loop => WireKind::Loop,
             BlockKind::Nbd => WireKind::Nbd,
+            BlockKind::Ublk => WireKind::Ublk,
         },
         path: Bytes::from(&published.path),
         bytes: published.bytes,
         read_only: published.read_only,
         owner: published.owner,
     }
-}
-
-fn no_ublk() -> transom_control::host::Error {
-    let message = "the daemon has no ublk; publish it as a loop device or over NBD";
-    refused(Error::new(Errno::EOPNOTSUPP, message))
 }

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use transom_block::detach_abandoned;
 use transom_module::{Errno, Error, Result};
 
 use super::Leftover;
@@ -18,14 +19,14 @@ use crate::Attachment;
 pub(super) fn clean(leftover: &Leftover) -> Result<()> {
     match leftover {
         Leftover::Mount(attachment) => unmount(attachment),
-        Leftover::Loop(device) => transom_block::detach_abandoned(device).map(drop),
+        Leftover::Loop(device) => detach_abandoned(device).map(drop),
         Leftover::Scratch(path) => remove_scratch(path),
         Leftover::Socket(path) => remove_socket(path),
     }
 }
 
-fn failed(path: &Path, error: impl Into<io::Error>) -> Error {
-    Error::from_host(error.into(), format!("cannot remove `{}`", path.display()))
+fn failed(path: &Path, error: io::Error) -> Error {
+    Error::from_host(error, format!("cannot remove `{}`", path.display()))
 }
 
 fn is_gone(error: &io::Error) -> bool {
@@ -36,20 +37,19 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 fn unmount(attachment: &Attachment) -> Result<()> {
-    let failed = |error: io::Error| failed(attachment.path(), error);
+    let failed = |error| failed(attachment.path(), error);
     if attachment.is_there() {
         return attachment.detach().map_err(failed);
     }
-    match transom_sys::mount::is_attached(attachment.id()).map_err(|error| failed(error.into()))? {
-        true => {
-            let message = format!(
-                "cannot unmount `{}`: another mount lies on it, or it was moved",
-                attachment.path().display()
-            );
-            Err(Error::new(Errno::EBUSY, message))
-        }
-        false => Ok(()),
+    let is_attached = transom_sys::mount::is_attached(attachment.id());
+    if !is_attached.map_err(|error| failed(error.into()))? {
+        return Ok(());
     }
+    let message = format!(
+        "cannot unmount `{}`: another mount lies on it, or it was moved",
+        attachment.path().display()
+    );
+    Err(Error::new(Errno::EBUSY, message))
 }
 
 fn remove_scratch(path: &Path) -> Result<()> {

@@ -96,6 +96,9 @@ impl Leftover {
         require_usable(&path)?;
         let leftover = match what {
             What::Mount { id } => Self::Mount(Attachment::new(path, id)),
+            What::Loop { name } if name.is_empty() => {
+                return Err("it says nothing of the file behind a device".into());
+            }
             What::Loop { name } => Self::Loop(LoopIdentity { path, name }),
             What::Scratch => Self::Scratch(path),
             What::Socket => Self::Socket(path),

@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use rustix::mount::MountAttrFlags;
 use tempfile::TempDir;
+use transom_block::{FileVolume, LoopIdentity, LoopOptions, detach_abandoned, publish_loop};
 use transom_sys::mount;
 use transom_test::{privileged, temp_dir};
 
 use super::*;
-use transom_block::LoopIdentity;
-
 use crate::Attachment;
+use crate::attachment::mount_id;
 
 fn ledger_in(directory: &TempDir) -> Ledger {
     Ledger::open(&directory.path().join("ledger")).unwrap()
@@ -119,16 +119,6 @@ fn a_socket_is_removed_when_nobody_listens() {
 }
 
 #[test]
-fn a_loop_device_that_is_gone_is_no_failure() {
-    let directory = temp_dir().unwrap();
-    let device = LoopIdentity {
-        path: directory.path().join("loop7"),
-        name: "nobody's".into(),
-    };
-    clean(&left_behind(&directory, &Leftover::Loop(device)));
-}
-
-#[test]
 fn after_a_boot_mounts_are_gone_and_directories_are_not() {
     let directory = temp_dir().unwrap();
     drop(ledger_in(&directory));
@@ -176,7 +166,7 @@ fn an_entry_is_read_as_it_was_written_or_not_at_all() {
     let path = PathBuf::from("/with \n\"everything\" in it/x");
     let loop_device = LoopIdentity {
         path: path.clone(),
-        name: "a \"name\"".into(),
+        name: "of a file".into(),
     };
     for leftover in [
         Leftover::Mount(Attachment::new(path.clone(), u64::MAX)),
@@ -267,6 +257,10 @@ proptest! {
     }
 }
 
+fn unmount(path: &Path) -> io::Result<()> {
+    Attachment::at(path.into())?.detach()
+}
+
 fn new_mount() -> std::os::fd::OwnedFd {
     let flags = MountAttrFlags::empty();
     mount::new(c"tmpfs", &[], flags).unwrap().finish()
@@ -275,7 +269,7 @@ fn new_mount() -> std::os::fd::OwnedFd {
 /// Attaches a mount as the host does: noted before.
 fn attach(ledger: &Ledger, path: &Path) -> (Attachment, Entry) {
     let new = new_mount();
-    let attached = Attachment::to_be(&new, path.into()).unwrap();
+    let attached = Attachment::new(path.into(), mount_id(&new).unwrap());
     let entry = ledger.enter(&Leftover::Mount(attached.clone())).unwrap();
     let directory = File::open(path).unwrap();
     mount::attach(&new, &directory, c"").unwrap();
@@ -301,7 +295,7 @@ fn privileged_only_the_mount_that_was_noted_is_unmounted() {
     };
     assert_eq!(error.errno(), Errno::EBUSY);
     assert!(mount::is_attached(ours.id()).unwrap());
-    rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH).unwrap();
+    unmount(&path).unwrap();
     assert_eq!(Attachment::at(path.clone()).unwrap(), ours);
     clean(&ledger);
     assert!(!mount::is_attached(ours.id()).unwrap());
@@ -313,7 +307,29 @@ fn privileged_only_the_mount_that_was_noted_is_unmounted() {
     let other = Attachment::at(path).unwrap();
     clean(&ledger_in(&directory));
     assert!(mount::is_attached(other.id()).unwrap());
-    other.unmount().unwrap();
+    other.detach().unwrap();
+}
+
+#[test]
+fn privileged_a_loop_device_is_detached() {
+    privileged!("attach a loop device");
+    let directory = temp_dir().unwrap();
+    let image = File::create_new(directory.path().join("image")).unwrap();
+    image.set_len(1 << 20).unwrap();
+    let image = std::os::fd::OwnedFd::from(image);
+    let volume = Arc::new(FileVolume::new(image).unwrap());
+    let device = publish_loop(volume, &LoopOptions::default()).unwrap();
+    let other = LoopIdentity {
+        name: "another".into(),
+        ..device.identity()
+    };
+    let ledger = ledger_in(&directory);
+    for identity in [device.identity(), other] {
+        ledger.enter(&Leftover::Loop(identity)).unwrap().keep();
+    }
+    drop(ledger);
+    clean(&ledger_in(&directory));
+    assert!(!detach_abandoned(&device.identity()).unwrap());
 }
 
 #[test]
@@ -332,7 +348,7 @@ fn privileged_what_is_mounted_in_scratch_is_not_removed() {
     assert_eq!(error.errno(), Errno::EBUSY);
     assert!(error.to_string().contains("a\\040point"), "{error}");
     assert!(point.join("precious").exists());
-    rustix::mount::unmount(&point, rustix::mount::UnmountFlags::DETACH).unwrap();
+    unmount(&point).unwrap();
     clean(&ledger);
     assert!(!scratch.exists());
 }
@@ -355,7 +371,7 @@ fn litter_until_killed(directory: &Path) {
         println!("\nmade {number}");
         if made.len() > 5 {
             let (scratch, of_scratch, (attached, of_mount)) = made.remove(2);
-            attached.unmount().unwrap();
+            attached.detach().unwrap();
             of_mount.done();
             fs::remove_dir_all(scratch).unwrap();
             of_scratch.done();
