@@ -123,6 +123,30 @@ impl Budgets {
         self.settle(&mut table);
     }
 
+    /// Declares something else for a container, or nothing any more. False if it
+    /// has no share.
+    pub fn declare(&self, container: ContainerId, bytes: Option<u64>) -> bool {
+        let mut table = self.table();
+        let mut budgets = table.budgets.iter();
+        let Some(budget) = budgets.find(|budget| budget.container == container) else {
+            return false;
+        };
+        budget.declare(bytes);
+        self.settle(&mut table);
+        true
+    }
+
+    /// What one container may use and uses; `None` if it has no share.
+    #[must_use]
+    pub fn status_of(&self, container: ContainerId) -> Option<BudgetStatus> {
+        let budget = {
+            let table = self.table();
+            let mut budgets = table.budgets.iter();
+            Arc::clone(budgets.find(|budget| budget.container == container)?)
+        };
+        budget.status()
+    }
+
     /// What each container may use and uses, in the order in which they came.
     #[must_use]
     pub fn status(&self) -> Vec<BudgetStatus> {
@@ -179,7 +203,11 @@ impl Budgets {
     /// Gives each what it may have at this level.
     fn settle(&self, table: &mut Table) {
         table.budgets.retain(|budget| budget.exists());
-        let declared: Vec<_> = table.budgets.iter().map(|budget| budget.declared).collect();
+        let declared: Vec<_> = table
+            .budgets
+            .iter()
+            .map(|budget| budget.declared())
+            .collect();
         let shares = shares(self.0.total, &declared);
         for (budget, share) in table.budgets.iter().zip(shares) {
             budget.set(share, part(share, table.level));

@@ -10,7 +10,6 @@ use super::BudgetStatus;
 
 pub(super) struct OneBudget {
     pub(super) container: ContainerId,
-    pub(super) declared: Option<u64>,
     /// It goes with its container, and does not keep it.
     cache: Weak<dyn Cache + Send + Sync>,
     limits: Mutex<Limits>,
@@ -18,6 +17,7 @@ pub(super) struct OneBudget {
 
 /// In bytes.
 struct Limits {
+    declared: Option<u64>,
     share: u64,
     limit: u64,
     /// The limit that the cache knows.
@@ -35,9 +35,9 @@ impl OneBudget {
     ) -> Self {
         Self {
             container,
-            declared,
             cache,
             limits: Mutex::new(Limits {
+                declared,
                 share: 0,
                 limit: 0,
                 applied: None,
@@ -51,6 +51,15 @@ impl OneBudget {
         self.cache.strong_count() > 0
     }
 
+    pub(super) fn declared(&self) -> Option<u64> {
+        self.limits().declared
+    }
+
+    /// Has no effect until it is [set](Self::set).
+    pub(super) fn declare(&self, bytes: Option<u64>) {
+        self.limits().declared = bytes;
+    }
+
     pub(super) fn limit(&self) -> u64 {
         self.limits().limit
     }
@@ -61,7 +70,7 @@ impl OneBudget {
         let limits = self.limits();
         Some(BudgetStatus {
             container: self.container,
-            declared: self.declared,
+            declared: limits.declared,
             share: limits.share,
             limit: limits.limit,
             used,
