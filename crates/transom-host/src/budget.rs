@@ -27,6 +27,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use transom_module::{Cache, ContainerId};
 
@@ -39,6 +40,9 @@ pub const LEVEL_MAX: u32 = 1024;
 pub const LEVEL_MIN: u32 = LEVEL_MAX / 16;
 /// How much the level is raised at once.
 const LEVEL_STEP: u32 = LEVEL_MAX / 16;
+
+/// How long is waited for a cache that gives back, when its container is unloaded.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the caches of all containers may use.
 #[derive(Clone)]
@@ -116,11 +120,17 @@ impl Budgets {
         budget.apply();
     }
 
-    /// A container is unloaded: others may have what was its share.
+    /// A container is unloaded: others may have what was its share. Waits a little
+    /// while its cache is just told a limit, since whoever tells it keeps it.
     pub fn leave(&self, container: ContainerId) {
         let mut table = self.table();
-        table.budgets.retain(|budget| budget.container != container);
+        let is_it = |budget: &mut Arc<OneBudget>| budget.container == container;
+        let left: Vec<_> = table.budgets.extract_if(.., is_it).collect();
         self.settle(&mut table);
+        drop(table);
+        for budget in left {
+            budget.wait_until_told(LEAVE_PATIENCE);
+        }
     }
 
     /// Declares something else for a container, or nothing any more. False if it

@@ -1,8 +1,9 @@
 //! One container's cache and its limit.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
+use std::time::Duration;
 
 use transom_module::{Cache, ContainerId};
 
@@ -13,6 +14,8 @@ pub(super) struct OneBudget {
     /// It goes with its container, and does not keep it.
     cache: Weak<dyn Cache + Send + Sync>,
     limits: Mutex<Limits>,
+    /// Nobody is telling it a limit any more.
+    told: Condvar,
 }
 
 /// In bytes.
@@ -43,6 +46,7 @@ impl OneBudget {
                 applied: None,
                 is_applying: true,
             }),
+            told: Condvar::new(),
         }
     }
 
@@ -102,6 +106,7 @@ impl OneBudget {
                 let mut limits = self.limits();
                 if limits.applied == Some(limits.limit) {
                     limits.is_applying = false;
+                    self.told.notify_all();
                     return;
                 }
                 limits.limit
@@ -112,6 +117,15 @@ impl OneBudget {
             }
             self.limits().applied = Some(limit);
         }
+    }
+
+    /// Waits until nobody tells it a limit, or no longer than `patience`.
+    pub(super) fn wait_until_told(&self, patience: Duration) {
+        let is_applying = |limits: &mut Limits| limits.is_applying;
+        drop(
+            self.told
+                .wait_timeout_while(self.limits(), patience, is_applying),
+        );
     }
 
     fn limits(&self) -> MutexGuard<'_, Limits> {

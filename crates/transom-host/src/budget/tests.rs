@@ -88,6 +88,7 @@ fn a_cache_is_limited_to_its_share() {
     assert!(!budgets.declare(container(3), None));
     assert_eq!(budgets.status_of(container(3)), None);
     budgets.leave(container(2));
+    assert_eq!(Arc::strong_count(&two), 1);
     becomes(&ones, 1 << 20);
     // It goes when nobody has it any more, who just tells it its limit included.
     drop(one);
