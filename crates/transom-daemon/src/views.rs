@@ -147,7 +147,7 @@ impl Views {
         let projection = self
             .mounts
             .projection_for(peer)
-            .map_err(|error| refused(&error, format!("the daemon cannot act for user {owner}")))?;
+            .map_err(|error| refused(&error, &format!("the daemon cannot act for user {owner}")))?;
         let view = projection
             .pin_charged(wanted.tree, wanted.options, charge)
             .map_err(|errors| refusals::not_pinned(&errors))?;
@@ -168,7 +168,7 @@ impl Views {
     fn mount(&self, view: &View) -> Result<OwnedFd, Error> {
         self.session
             .subtree(&view.id().to_string())
-            .map_err(|error| refused(&error, "the view cannot be mounted".into()))
+            .map_err(|error| refused(&error, "the view cannot be mounted"))
     }
 
     /// The view of that number, or the caller's own of that name; for others
@@ -192,7 +192,7 @@ impl Views {
     fn invalidate(&self, invalidations: &[Invalidation]) -> Result<(), Error> {
         self.session
             .invalidate(invalidations)
-            .map_err(|error| refused(&error, "the kernel could not be told".into()))
+            .map_err(|error| refused(&error, "the kernel could not be told"))
     }
 
     fn allowance_of(&self, uid: u32) -> Arc<Allowance> {

@@ -143,6 +143,23 @@ impl Ledger {
         Ok(())
     }
 
+    /// Removes all that was left. Returns what was removed, what could not be and
+    /// why, and which entries cannot be understood, in sentences for people.
+    #[must_use]
+    pub fn clean_up(&self) -> Vec<String> {
+        let before = self.abandoned();
+        let failed = self.clean_all();
+        let is_removed =
+            |abandoned: &&Abandoned| !failed.iter().any(|(left, _)| left == *abandoned);
+        let removed = before.iter().filter(is_removed);
+        let removed = removed.map(|abandoned| format!("removed {}", abandoned.leftover));
+        let failed = failed
+            .iter()
+            .map(|(left, error)| format!("{} stays: {error}", left.leftover));
+        let damaged = self.damaged().iter().cloned();
+        removed.chain(failed).chain(damaged).collect()
+    }
+
     /// Removes all that was left; returns what could not be, and why.
     pub fn clean_all(&self) -> Vec<(Abandoned, Error)> {
         let mut left = self.abandoned();

@@ -52,7 +52,7 @@ pub use events::{
     EVENTS_KEPT_MAX, Event, EventKind, Events, Heard, MESSAGE_BYTES_MAX, Since, StreamId,
     Subscription, UNLOADED_KEPT_MAX,
 };
-pub use host::{CONTAINERS_MAX, Host, Load, State};
+pub use host::{CONTAINERS_MAX, Host, HostOptions, Load, State};
 pub use identity::VolumeId;
 pub use ledger::{Abandoned, Entry, LEFTOVERS_MAX, Ledger, Leftover};
 pub use loaded::{About, Member};
@@ -61,7 +61,7 @@ pub use modules::Modules;
 pub use pressure::{Pressure, memory_bytes};
 pub use probing::Finding;
 pub use publishing::{BlockKind, BlockStatus};
-pub use status::{CacheStatus, ContainerStatus};
+pub use status::ContainerStatus;
 pub use tasks::{
     LINE_BYTES_MAX, LINES_KEPT_MAX, OWNER_TASKS_MAX, Progress, SAVED_BYTES_MAX,
     SUSPENDED_TASKS_MAX, SavedTask, TASKS_KEPT_MAX, TASKS_MAX, TaskEnd, TaskEvent, TaskId,

@@ -71,11 +71,11 @@ impl Projection {
     /// The same projection, for whoever makes views of the files below `host`:
     /// a newer clone of the host's mounts, or with
     /// [the rights of a client](HostRoot::acting_for). Files are shared between
-    /// views that were made through clones of the same handle.
+    /// views with the same `host`, which is kept as long as one of them is.
     #[must_use]
-    pub fn with_host(&self, host: HostRoot) -> Self {
+    pub fn with_host(&self, host: Arc<HostRoot>) -> Self {
         Self {
-            host: Arc::new(host),
+            host,
             ..self.clone()
         }
     }

@@ -1,8 +1,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, Weak};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::geteuid;
@@ -13,39 +12,37 @@ use transom_sys::credentials::Client;
 use super::client;
 use super::table::lock;
 
-/// Doors that are kept open for clients who may come back. Files are shared
-/// between views that were made through the same one.
-const DOORS_MAX: usize = 256;
+/// Clients whose doors are remembered. Files are shared between views that were
+/// made through the same one.
+const DOORS_MAX: usize = 1024;
 
 /// The host's mounts, of which views show files.
 ///
 /// Views are made of a clone of them, in which nothing can be written to. What
 /// is mounted on the host later is not in a clone, so there is a new one for
-/// the views that are made after that.
+/// the views that are made after that. And a clone keeps alive what was
+/// unmounted on the host since, so none is kept for longer than there are views
+/// of it.
 #[derive(Debug)]
 pub(super) struct HostMounts {
     projection: Projection,
-    current: Mutex<Current>,
+    newest: Mutex<Newest>,
 }
 
+/// The doors to the newest clone.
 #[derive(Debug)]
-struct Current {
+struct Newest {
     /// Has an event when something was mounted or unmounted: proc(5).
     changes: File,
-    tree: OwnedFd,
-    doors: HashMap<Client, Projection>,
+    doors: HashMap<Client, Weak<HostRoot>>,
 }
 
 impl HostMounts {
     pub(super) fn new(options: ProjectionOptions) -> io::Result<Self> {
-        let changes = File::open("/proc/self/mountinfo")?;
-        let tree = host_tree()?;
-        let root = HostRoot::at(tree.try_clone()?);
         Ok(Self {
-            projection: Projection::new(root, options),
-            current: Mutex::new(Current {
-                changes,
-                tree,
+            projection: Projection::new(HostRoot::of_process()?, options),
+            newest: Mutex::new(Newest {
+                changes: File::open("/proc/self/mountinfo")?,
                 doors: HashMap::new(),
             }),
         })
@@ -59,29 +56,30 @@ impl HostMounts {
     /// The projection to make a view for that client with: of what is mounted
     /// now, and with the client's rights. Our own user has ours.
     pub(super) fn projection_for(&self, peer: &Peer) -> io::Result<Projection> {
-        let mut current = lock(&self.current);
-        if current.has_changed() {
-            current.tree = host_tree()?;
-            current.doors.clear();
-        }
         let client = client(peer);
-        if let Some(projection) = current.doors.get(&client) {
-            return Ok(projection.clone());
+        let mut newest = lock(&self.newest);
+        if newest.has_changed() || newest.doors.len() >= DOORS_MAX {
+            newest.doors.clear();
         }
-        let mut root = HostRoot::at(current.tree.try_clone()?);
-        if peer.uid != geteuid() {
-            root = root.acting_for(client.clone())?;
-        }
-        let projection = self.projection.with_host(root);
-        if current.doors.len() >= DOORS_MAX {
-            current.doors.clear();
-        }
-        current.doors.insert(client, projection.clone());
-        Ok(projection)
+        let known = newest.doors.get(&client).and_then(Weak::upgrade);
+        let door = match known {
+            Some(door) => door,
+            None if peer.uid == geteuid() => Arc::new(clone_of_host()?),
+            None => {
+                let another = newest.doors.values().find_map(Weak::upgrade);
+                let door = match another {
+                    Some(another) => another.acting_for(client.clone())?,
+                    None => clone_of_host()?.acting_for(client.clone())?,
+                };
+                Arc::new(door)
+            }
+        };
+        newest.doors.insert(client, Arc::downgrade(&door));
+        Ok(self.projection.with_host(door))
     }
 }
 
-impl Current {
+impl Newest {
     /// True if nobody can tell.
     fn has_changed(&self) -> bool {
         let mut polled = [PollFd::new(&self.changes, PollFlags::PRI)];
@@ -93,6 +91,7 @@ impl Current {
     }
 }
 
-fn host_tree() -> io::Result<OwnedFd> {
-    transom_sandbox::host_tree().map_err(io::Error::other)
+fn clone_of_host() -> io::Result<HostRoot> {
+    let tree = transom_sandbox::host_tree().map_err(io::Error::other)?;
+    Ok(HostRoot::at(tree))
 }

@@ -19,7 +19,7 @@ pub(super) fn denied(denial: Denial) -> Error {
 }
 
 /// A system call failed.
-pub(super) fn refused(error: &io::Error, message: String) -> Error {
+pub(super) fn refused(error: &io::Error, message: &str) -> Error {
     let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
     because(errno, format!("{message}: {error}"))
 }

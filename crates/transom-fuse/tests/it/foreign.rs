@@ -20,10 +20,6 @@ const FOREIGN: &str = "TRANSOM_TEST_FOREIGN";
 
 #[test]
 fn privileged_a_user_in_a_namespace_mounts_what_root_serves_and_the_kernel_reads_it() {
-    if std::env::var_os(FOREIGN).is_some() {
-        use_it(io::stdin().as_fd());
-        return;
-    }
     privileged!("mount");
     let directory = transom_test::temp_dir().unwrap();
     let make = |name: &str| {
@@ -44,7 +40,7 @@ fn privileged_a_user_in_a_namespace_mounts_what_root_serves_and_the_kernel_reads
         .args(["--user", "--mount", "--map-current-user", "--keep-caps"])
         .arg(&program)
         .args(["--exact", "--nocapture"])
-        .arg("foreign::privileged_a_user_in_a_namespace_mounts_what_root_serves_and_the_kernel_reads_it")
+        .arg("foreign::process_of_the_user")
         .env(FOREIGN, "")
         .stdin(Stdio::from(session.subtree(".").unwrap()))
         .status()
@@ -56,8 +52,15 @@ fn privileged_a_user_in_a_namespace_mounts_what_root_serves_and_the_kernel_reads
     assert_eq!(statistics.served_opens, 0);
 }
 
-/// As the user, who has every capability in a namespace of his own.
-fn use_it(tree: BorrowedFd<'_>) {
+/// Not a test of its own: the user, who has every capability in a namespace of
+/// his own, uses the mount that is his standard input.
+#[test]
+fn process_of_the_user() {
+    if std::env::var_os(FOREIGN).is_none() {
+        return;
+    }
+    let stdin = io::stdin();
+    let tree = stdin.as_fd();
     assert!(!transom_test::is_root());
     let read = |tree: BorrowedFd<'_>, name: &str| {
         fs::read_to_string(format!("/proc/self/fd/{}/{name}", tree.as_raw_fd()))

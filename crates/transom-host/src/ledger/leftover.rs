@@ -1,6 +1,7 @@
 //! What may be left, and how that is written down.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -103,6 +104,18 @@ impl Leftover {
             What::Socket => Self::Socket(path),
         };
         Ok((boot, leftover))
+    }
+}
+
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            Self::Mount(_) => "the mount at",
+            Self::Loop(_) => "the loop device",
+            Self::Scratch(_) => "the scratch directory",
+            Self::Socket(_) => "the socket",
+        };
+        write!(f, "{what} `{}`", self.path().display())
     }
 }
 

@@ -32,7 +32,7 @@ fn user(groups: &[u32]) -> User {
 /// The fixture's projection, as the user uses it.
 fn with_rights_of(fixture: &Fixture, user: User) -> Projection {
     let host = HostRoot::of_process().unwrap().acting_for(user).unwrap();
-    fixture.projection.with_host(host)
+    fixture.projection.with_host(Arc::new(host))
 }
 
 fn pin(projection: &Projection, name: &str, source: &Path) -> Result<Arc<View>, String> {
