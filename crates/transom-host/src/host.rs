@@ -190,7 +190,7 @@ impl Host {
         path: &Path,
         read_only: bool,
     ) -> Result<Resource> {
-        resource::adopt(descriptor, path, &self.wants(module)?, read_only)
+        resource::adopt(&descriptor, path, &self.wants(module)?, read_only)
     }
 
     fn wants(&self, module: Option<&str>) -> Result<Wanted> {
@@ -297,13 +297,16 @@ impl Host {
         let loaded = new
             .members
             .into_resources()
-            .and_then(|resources| module.load(resources, &new.options));
+            .and_then(|resources| module.load(resources, &new.options))
+            .map(|container| Arc::new(Loaded::new(about, container)))
+            .inspect(|loaded| {
+                if let Some(cache) = &loaded.cache {
+                    self.budgets.enter(id, cache, new.cache_bytes);
+                }
+            });
         let mut containers = self.containers();
         containers.remove(&id);
-        let loaded = Arc::new(Loaded::new(about, loaded?));
-        if let Some(cache) = &loaded.cache {
-            self.budgets.enter(id, cache, new.cache_bytes);
-        }
+        let loaded = loaded?;
         containers.insert(id, Entry::Loaded(Arc::clone(&loaded)));
         drop(containers);
         let About {
@@ -370,13 +373,11 @@ impl Host {
     /// `EOPNOTSUPP` if it keeps nothing in memory.
     pub fn limit_cache(&self, container: ContainerId, bytes: u64) -> Result<()> {
         let loaded = self.loaded(container)?;
-        let Some(cache) = &loaded.cache else {
-            let message = format!("module `{}` has no cache", loaded.about.module);
-            return Err(Error::new(Errno::EOPNOTSUPP, message));
-        };
-        self.budgets.leave(container);
-        self.budgets.enter(container, cache, Some(bytes));
-        Ok(())
+        if self.budgets.declare(container, Some(bytes)) {
+            return Ok(());
+        }
+        let message = format!("module `{}` has no cache", loaded.about.module);
+        Err(Error::new(Errno::EOPNOTSUPP, message))
     }
 
     /// All that are loaded, in the order of their ids.
