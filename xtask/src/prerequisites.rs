@@ -28,6 +28,8 @@ const PACKAGES: &[Package] = &[
     // Clients of NBD servers: nbdinfo and nbdcopy; qemu-img and qemu-io.
     package("libnbd-bin", "nbdinfo", Step::Unit),
     package("qemu-utils", "qemu-io", Step::Unit),
+    // A client of the control plane, from PyPI.
+    package("python3-pip", "pip3", Step::Unit),
     // Host files on the file systems that users have.
     package("e2fsprogs", "mkfs.ext4", Step::Privileged),
     package("xfsprogs", "mkfs.xfs", Step::Privileged),

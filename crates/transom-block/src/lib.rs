@@ -15,11 +15,13 @@ mod file_volume;
 mod jobs;
 mod loop_device;
 pub mod nbd;
+mod read_only;
 mod ublk;
 
 pub use file_volume::FileVolume;
 pub use loop_device::{LoopDevice, LoopIdentity, LoopOptions, detach_abandoned, publish_loop};
 pub use nbd::NbdServer;
+pub use read_only::ReadOnly;
 pub use ublk::{UblkDevice, publish_ublk};
 
 /// How a block volume ceases to be published.

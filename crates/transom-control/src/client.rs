@@ -1,123 +1,225 @@
 use std::io;
+use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use crate::message::{self, Call, Reader, Reply};
-use crate::view::wire::{
-    DescribeReply, ErrorParameters, ExplainCall, StatisticsReply, TraceReply, UpdateCall,
-    UpdateReply,
-};
-use crate::{Change, Description, Explanation, INTERFACE, check_directory};
+use crate::exchange::Descriptors;
+use crate::message;
+use crate::transport::{Receiver, Ungated, send};
+use crate::{Method, Peer, ServiceError, check_directory};
 
-/// Calls `io.transom.View`.
+/// Calls the methods of a server, one after the other.
+///
+/// ```no_run
+/// use transom_control::{Client, host};
+///
+/// let mut client = Client::connect("/run/transom/host".as_ref())?;
+/// let modules = client.call(&host::ListModules {})?.modules;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
 pub struct Client {
     stream: UnixStream,
-    reader: Reader<UnixStream>,
+    receiver: Receiver,
 }
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CallError {
+pub enum CallError<E> {
     /// The connection failed.
-    #[error("the connection to the view failed")]
+    #[error("the control connection failed")]
     Connection(#[from] io::Error),
-    /// The view does not do that; nothing has changed.
+    /// The method says no.
     #[error("{0}")]
-    Refused(String),
+    Method(E),
+    /// The server does not understand the call.
+    #[error("{0}")]
+    Service(ServiceError),
     /// The server answered with something else than the contract says.
-    #[error("the server does not speak {INTERFACE}: {0}")]
-    Protocol(String),
+    #[error("the server does not keep to the contract of {method}: {problem}")]
+    Malformed {
+        /// What was called.
+        method: &'static str,
+        /// What is wrong with the reply.
+        problem: String,
+    },
+}
+
+/// The replies to a call with `more`, until the last one or the first error.
+#[derive(Debug)]
+pub struct Replies<M> {
+    client: Client,
+    is_over: bool,
+    method: PhantomData<fn() -> M>,
+}
+
+type Reply<M> = Result<<M as Method>::Reply, CallError<<M as Method>::Error>>;
+
+#[derive(Serialize)]
+struct Call<'c, M> {
+    method: &'static str,
+    parameters: &'c M,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    oneway: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Once,
+    Oneway,
+    More,
+}
+
+#[derive(Deserialize)]
+struct RawReply<'r> {
+    #[serde(borrow)]
+    parameters: Option<&'r RawValue>,
+    error: Option<String>,
+    continues: Option<bool>,
 }
 
 impl Client {
-    /// Connects to the socket of a view, in a directory that nobody else can
-    /// write.
+    /// Connects to a socket, whoever may listen there.
     pub fn connect(path: &Path) -> io::Result<Self> {
+        Ok(Self::over(UnixStream::connect(path)?))
+    }
+
+    /// Connects to a socket of our own user's, in a directory that nobody else
+    /// can write.
+    pub fn connect_to_own(path: &Path) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             check_directory(directory)?;
         }
-        Self::over(UnixStream::connect(path)?)
+        Self::connect(path)
     }
 
     /// Uses a connection that was handed to this process.
-    pub fn over(stream: UnixStream) -> io::Result<Self> {
-        let reader = Reader::new(stream.try_clone()?);
-        Ok(Self { stream, reader })
-    }
-
-    /// The process that serves the view.
-    pub fn server_pid(&self) -> io::Result<u32> {
-        let server = rustix::net::sockopt::socket_peercred(&self.stream)?;
-        Ok(server.pid.as_raw_nonzero().get().cast_unsigned())
-    }
-
-    /// The view itself.
-    pub fn describe(&mut self) -> Result<Description, CallError> {
-        self.call("Describe", &())
-            .map(|reply: DescribeReply| reply.view)
-    }
-
-    /// Applies all changes or none; returns the new epoch.
-    pub fn update(&mut self, changes: Vec<Change>) -> Result<u64, CallError> {
-        self.call("Update", &UpdateCall { changes })
-            .map(|reply: UpdateReply| reply.epoch)
-    }
-
-    /// Why a path is there, or is not.
-    pub fn explain(&mut self, path: Value) -> Result<Explanation, CallError> {
-        self.call("Explain", &ExplainCall { path })
-    }
-
-    /// Which inputs were used so far.
-    pub fn trace(&mut self) -> Result<Value, CallError> {
-        self.call("Trace", &()).map(|reply: TraceReply| reply.trace)
-    }
-
-    /// Requests so far.
-    pub fn statistics(&mut self) -> Result<Value, CallError> {
-        self.call("Statistics", &())
-            .map(|reply: StatisticsReply| reply.statistics)
-    }
-
-    fn call<R: DeserializeOwned>(
-        &mut self,
-        method: &str,
-        parameters: &impl Serialize,
-    ) -> Result<R, CallError> {
-        let protocol = |error: serde_json::Error| CallError::Protocol(error.to_string());
-        let parameters = serde_json::to_value(parameters).map_err(protocol)?;
-        let call = Call {
-            method: format!("{INTERFACE}.{method}"),
-            parameters,
-            oneway: false,
-        };
-        message::write(&self.stream, &call)?;
-        let bytes = self
-            .reader
-            .next()?
-            .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        let reply: Reply = serde_json::from_slice(&bytes).map_err(protocol)?;
-        match reply.error {
-            None => R::deserialize(reply.parameters).map_err(protocol),
-            Some(name) if name.starts_with(INTERFACE) => {
-                let ErrorParameters { message } =
-                    serde_json::from_value(reply.parameters).map_err(protocol)?;
-                Err(CallError::Refused(message))
-            }
-            Some(name) => Err(CallError::Protocol(format!("{name} {}", reply.parameters))),
+    #[must_use]
+    pub fn over(stream: UnixStream) -> Self {
+        Self {
+            stream,
+            receiver: Receiver::default(),
         }
+    }
+
+    /// Who serves the other end.
+    pub fn server(&self) -> io::Result<Peer> {
+        Peer::of(&self.stream)
+    }
+
+    /// Calls a method.
+    pub fn call<M: Method>(&mut self, call: &M) -> Reply<M> {
+        self.call_with_descriptors(call, &[])
+            .map(|(reply, _)| reply)
+    }
+
+    /// Calls a method with descriptors, whose positions its parameters tell;
+    /// returns those of the reply with it.
+    pub fn call_with_descriptors<M: Method>(
+        &mut self,
+        call: &M,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(M::Reply, Descriptors), CallError<M::Error>> {
+        self.send(call, descriptors, Mode::Once)?;
+        let (reply, descriptors, _) = self.receive::<M>()?;
+        Ok((reply, descriptors))
+    }
+
+    /// Calls a method that replies several times.
+    pub fn more<M: Method>(mut self, call: &M) -> Result<Replies<M>, CallError<M::Error>> {
+        self.send(call, &[], Mode::More)?;
+        Ok(Replies {
+            client: self,
+            is_over: false,
+            method: PhantomData,
+        })
+    }
+
+    /// Calls a method and waits for nothing.
+    pub fn oneway<M: Method>(&mut self, call: &M) -> Result<(), CallError<M::Error>> {
+        self.send(call, &[], Mode::Oneway)
+    }
+
+    fn send<M: Method>(
+        &mut self,
+        call: &M,
+        descriptors: &[BorrowedFd<'_>],
+        mode: Mode,
+    ) -> Result<(), CallError<M::Error>> {
+        let call = Call {
+            method: M::NAME,
+            parameters: call,
+            oneway: mode == Mode::Oneway,
+            more: mode == Mode::More,
+        };
+        let message = message::encode(&call).map_err(malformed::<M>)?;
+        Ok(send(&self.stream, &message, descriptors, None)?)
+    }
+
+    /// The next reply, its descriptors, and whether more follow.
+    fn receive<M: Method>(&mut self) -> Result<(M::Reply, Descriptors, bool), CallError<M::Error>> {
+        let received = self
+            .receiver
+            .next(&self.stream, None, &mut Ungated)?
+            .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        let reply: RawReply<'_> =
+            serde_json::from_slice(&received.bytes).map_err(malformed::<M>)?;
+        if let Some(name) = reply.error {
+            return Err(error::<M>(&name, &received.bytes));
+        }
+        let parameters = reply.parameters.map_or("{}", RawValue::get);
+        let parameters = serde_json::from_str(parameters).map_err(malformed::<M>)?;
+        let continues = reply.continues.unwrap_or_default();
+        Ok((
+            parameters,
+            Descriptors::from(received.descriptors),
+            continues,
+        ))
     }
 }
 
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client")
-            .field("stream", &self.stream)
-            .finish_non_exhaustive()
+fn error<M: Method>(name: &str, message: &[u8]) -> CallError<M::Error> {
+    fn decode<E: DeserializeOwned>(message: &[u8]) -> serde_json::Result<E> {
+        serde_json::from_slice(message)
+    }
+    match name.starts_with("org.varlink.service.") {
+        true => decode(message).map_or_else(malformed::<M>, CallError::Service),
+        false => decode(message).map_or_else(malformed::<M>, CallError::Method),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn malformed<M: Method>(error: serde_json::Error) -> CallError<M::Error> {
+    CallError::Malformed {
+        method: M::NAME,
+        problem: error.to_string(),
+    }
+}
+
+impl<M: Method> Iterator for Replies<M> {
+    type Item = Reply<M>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        Some(match self.client.receive::<M>() {
+            Ok((reply, _, continues)) => {
+                self.is_over = !continues;
+                Ok(reply)
+            }
+            Err(error) => {
+                self.is_over = true;
+                Err(error)
+            }
+        })
     }
 }

@@ -13,12 +13,41 @@
 //! interface file, the types in `view.rs` and the test that holds them against
 //! each other change in the same commit.
 
+mod accounts;
+mod admission;
+mod bytes;
 mod client;
+mod connection;
+mod exchange;
+pub mod host;
+mod interface;
+mod introspection;
 mod message;
+mod method;
+mod peer;
 mod server;
-mod view;
+mod services;
+mod socket;
+mod transport;
+pub mod view;
+pub mod views;
 
-pub use client::{CallError, Client};
+pub use accounts::{DESCRIPTORS_OF_USER_MAX, LARGE_MESSAGES_OF_USER_MAX};
+pub use admission::{
+    Admission, CONNECTIONS_MAX, Callers, SYSTEM_CONNECTIONS_MAX, SYSTEM_CONNECTIONS_OF_USER_MAX,
+};
+pub use bytes::Bytes;
+pub use client::{CallError, Client, Replies};
+pub use exchange::{
+    ConnectionId, DESCRIPTORS_MAX, Descriptor, Descriptors, Exchange, MissingDescriptor,
+};
+pub use interface::{Interface, InterfaceBuilder, Next, Stream};
+pub use introspection::{
+    GetInfo, GetInfoReply, GetInterfaceDescription, GetInterfaceDescriptionReply, ServiceError,
+};
 pub use message::MESSAGE_BYTES_MAX;
-pub use server::{CONNECTIONS_MAX, Listener, Service, check_directory, serve_connection, sweep};
-pub use view::{Change, Description, Explanation, INTERFACE, INTERFACE_TEXT, Refusal};
+pub use method::{Empty, Method};
+pub use peer::Peer;
+pub use server::Server;
+pub use services::Services;
+pub use socket::{Permission, Socket, check_directory, sweep};

@@ -1,13 +1,27 @@
-//! The types of `io.transom.View`.
+//! `io.transom.View`: one live view at a socket of its own.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Name of the interface.
+use crate::method::methods;
+use crate::{Bytes, Interface};
+
+/// The name of the interface.
 pub const INTERFACE: &str = "io.transom.View";
 
 /// The interface as varlink's description language has it.
 pub const INTERFACE_TEXT: &str = include_str!("io.transom.View.varlink");
+
+methods! {
+    "io.transom.View", Error;
+    Describe => DescribeReply,
+    Update => UpdateReply,
+    Explain => Explanation,
+    Trace => TraceReply,
+    Statistics => StatisticsReply,
+}
 
 /// What a view is and how much it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,17 +49,52 @@ pub enum Change {
     /// Gives a name that exists another meaning: an input of a manifest.
     Replace(Value),
     /// Takes a name away, with everything below it.
-    Withdraw(Value),
+    Withdraw(Bytes),
     /// Points a name that stands for a file at another host file.
     Redirect {
         /// The name in the view.
-        name: Value,
+        name: Bytes,
         /// The host file.
-        file: Value,
+        file: Bytes,
     },
 }
 
+/// The view itself.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Describe {}
+
+/// To [`Describe`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DescribeReply {
+    /// The view itself.
+    pub view: Description,
+}
+
+/// Changes the view while it is used: all changes or none.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Update {
+    /// What is changed.
+    pub changes: Vec<Change>,
+}
+
+/// To [`Update`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UpdateReply {
+    /// The view's new epoch.
+    pub epoch: u64,
+}
+
 /// Why a path is there, or is not.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explain {
+    /// From the root of the view.
+    pub path: Bytes,
+}
+
+/// To [`Explain`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// For people.
@@ -54,54 +103,88 @@ pub struct Explanation {
     pub explanation: Value,
 }
 
-/// Why a call was not served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// The update cannot be applied.
-    Refused(String),
-    /// The view was made without what the method needs.
-    Unavailable(String),
+/// Which inputs were used so far.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trace {}
+
+/// To [`Trace`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TraceReply {
+    /// The JSON form of a trace.
+    pub trace: Value,
 }
 
-pub(crate) mod wire {
-    //! Parameters of calls and replies.
+/// Requests so far.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statistics {}
 
-    use super::*;
+/// To [`Statistics`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StatisticsReply {
+    /// As in the summary of a run.
+    pub statistics: Value,
+}
 
-    #[derive(Serialize, Deserialize)]
-    pub(crate) struct DescribeReply {
-        pub(crate) view: Description,
-    }
+/// Why a call was not served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "error", content = "parameters")]
+pub enum Error {
+    /// The update cannot be applied; nothing has changed.
+    #[serde(rename = "io.transom.View.Refused")]
+    #[error("{message}")]
+    Refused {
+        /// Why.
+        message: String,
+    },
+    /// The view was made without what the method needs.
+    #[serde(rename = "io.transom.View.Unavailable")]
+    #[error("{message}")]
+    Unavailable {
+        /// Which option gives it.
+        message: String,
+    },
+}
 
-    #[derive(Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    pub(crate) struct UpdateCall {
-        pub(crate) changes: Vec<Change>,
-    }
+/// What serves the calls of `io.transom.View`.
+pub trait ViewService: Send + Sync + 'static {
+    /// The view itself.
+    fn describe(&self) -> Description;
 
-    #[derive(Serialize, Deserialize)]
-    pub(crate) struct UpdateReply {
-        pub(crate) epoch: u64,
-    }
+    /// Applies all changes or none; returns the new epoch.
+    fn update(&self, changes: &[Change]) -> Result<u64, Error>;
 
-    #[derive(Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    pub(crate) struct ExplainCall {
-        pub(crate) path: Value,
-    }
+    /// Why a path is there, or is not.
+    fn explain(&self, path: &Bytes) -> Result<Explanation, Error>;
 
-    #[derive(Serialize, Deserialize)]
-    pub(crate) struct TraceReply {
-        pub(crate) trace: Value,
-    }
+    /// Which inputs were used so far.
+    fn trace(&self) -> Result<Value, Error>;
 
-    #[derive(Serialize, Deserialize)]
-    pub(crate) struct StatisticsReply {
-        pub(crate) statistics: Value,
-    }
+    /// Requests so far.
+    fn statistics(&self) -> Value;
+}
 
-    #[derive(Serialize, Deserialize)]
-    pub(crate) struct ErrorParameters {
-        pub(crate) message: String,
-    }
+/// The interface, answered by `service`.
+#[must_use]
+pub fn interface<S: ViewService>(service: Arc<S>) -> Interface {
+    Interface::builder(INTERFACE, INTERFACE_TEXT, service)
+        .method(|service, _, Describe {}| {
+            let view = service.describe();
+            Ok(DescribeReply { view })
+        })
+        .method(|service, _, Update { changes }| {
+            let epoch = service.update(&changes)?;
+            Ok(UpdateReply { epoch })
+        })
+        .method(|service, _, Explain { path }| service.explain(&path))
+        .method(|service, _, Trace {}| {
+            let trace = service.trace()?;
+            Ok(TraceReply { trace })
+        })
+        .method(|service, _, Statistics {}| {
+            let statistics = service.statistics();
+            Ok(StatisticsReply { statistics })
+        })
+        .build()
 }

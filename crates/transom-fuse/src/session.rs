@@ -315,7 +315,13 @@ impl<V: Volume> Session<V> {
     /// The volume being served.
     #[must_use]
     pub fn volume(&self) -> &V {
-        &self.server.definition.volume
+        &self.definition().volume
+    }
+
+    /// The same with what it claims.
+    #[must_use]
+    pub fn definition(&self) -> &VolumeDefinition<V> {
+        &self.server.definition
     }
 
     /// Tells the kernel what no longer holds. Must not be called by a handler
@@ -345,6 +351,13 @@ impl<V: Volume> Session<V> {
     #[must_use]
     pub fn live_items(&self) -> usize {
         self.server.nodes.len()
+    }
+
+    /// Changes [`Options::items_max`]. If the kernel has more, it is soon asked to
+    /// give back what nobody uses.
+    pub fn set_items_max(&self, items: usize) {
+        self.server.set_items_max(items);
+        self.crew.wake_monitor();
     }
 
     /// Gives the mount up and waits for the threads to end. Fails with

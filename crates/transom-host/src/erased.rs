@@ -8,15 +8,17 @@ use std::time::Duration;
 use rustix::io::Errno as HostErrno;
 use transom_fuse::{MountError, Options, Session, Statistics};
 use transom_module::{
-    Container, Errno, Error, Listing, LoadOptions, Module, ModuleManifest, Resources, Result,
-    Volume,
+    BlockVolumes, Cache, Container, Context, Errno, Error, Jobs, Listing, LoadOptions, Maintenance,
+    Module, ModuleManifest, Probe, Resource, Resources, Result, Volume, VolumeManagement,
 };
 use transom_sys::fuse_device;
 
 /// Any [`Module`].
 pub(crate) trait AnyModule: Send + Sync {
     fn manifest(&self) -> ModuleManifest;
-    fn load(&self, resources: Resources, options: &LoadOptions) -> Result<Box<dyn AnyContainer>>;
+    fn probe(&self, resource: &Resource) -> Result<Probe>;
+    fn load(&self, resources: Resources, options: &LoadOptions) -> Result<Arc<dyn AnyContainer>>;
+    fn maintenance(&self) -> Option<&dyn Maintenance>;
 }
 
 impl<M: Module> AnyModule for M {
@@ -24,24 +26,67 @@ impl<M: Module> AnyModule for M {
         Module::manifest(self)
     }
 
-    fn load(&self, resources: Resources, options: &LoadOptions) -> Result<Box<dyn AnyContainer>> {
-        Ok(Box::new(Module::load(self, resources, options)?))
+    fn probe(&self, resource: &Resource) -> Result<Probe> {
+        Module::probe(self, resource)
+    }
+
+    fn load(&self, resources: Resources, options: &LoadOptions) -> Result<Arc<dyn AnyContainer>> {
+        Ok(Arc::new(Module::load(self, resources, options)?))
+    }
+
+    fn maintenance(&self) -> Option<&dyn Maintenance> {
+        Module::maintenance(self)
     }
 }
 
 /// Any [`Container`].
 pub(crate) trait AnyContainer: Send + Sync {
-    /// A detached mount of the volume, and what serves it.
-    fn mount(&self, options: &Options) -> Result<(OwnedFd, Arc<dyn Serving>)>;
+    fn volumes(&self) -> Vec<Listing>;
+    /// A detached mount of the volume of that key, and what serves it.
+    fn serve(&self, key: &str, options: &Options) -> Result<(OwnedFd, Arc<dyn Serving>)>;
+    fn synchronize(&self) -> Result<()>;
+    fn trouble(&self) -> Option<String>;
+    fn management(&self) -> Option<&dyn VolumeManagement>;
+    fn blocks(&self) -> Option<&dyn BlockVolumes>;
+    fn jobs(&self) -> Option<&dyn Jobs>;
+    fn cache(&self) -> Option<&dyn Cache>;
 }
 
 impl<C: Container> AnyContainer for C {
-    fn mount(&self, options: &Options) -> Result<(OwnedFd, Arc<dyn Serving>)> {
-        let volume = self.volume(Listing::ONLY)?;
+    fn volumes(&self) -> Vec<Listing> {
+        Container::volumes(self)
+    }
+
+    fn serve(&self, key: &str, options: &Options) -> Result<(OwnedFd, Arc<dyn Serving>)> {
+        let volume = self.volume(key)?;
         let mut session =
             Session::start(volume, options).map_err(|error| refused(error, &options.source))?;
         let mount = session.take_mount().ok_or(Errno::EIO)?;
         Ok((mount, Arc::new(session)))
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        Container::synchronize(self)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        Container::trouble(self)
+    }
+
+    fn management(&self) -> Option<&dyn VolumeManagement> {
+        Container::management(self)
+    }
+
+    fn blocks(&self) -> Option<&dyn BlockVolumes> {
+        Container::blocks(self)
+    }
+
+    fn jobs(&self) -> Option<&dyn Jobs> {
+        Container::jobs(self)
+    }
+
+    fn cache(&self) -> Option<&dyn Cache> {
+        Container::cache(self)
     }
 }
 
@@ -59,7 +104,14 @@ pub(crate) trait Serving: Send + Sync {
     /// Waits until it is mounted nowhere any more; false if that took longer.
     fn wait(&self, patience: Duration) -> bool;
     fn statistics(&self) -> Statistics;
+    /// Whether the kernel reads host files by itself.
+    fn passthrough(&self) -> bool;
+    /// Whether the kernel would accept a host file, asked of the kernel.
     fn passthrough_permitted(&self) -> bool;
+    /// Items that the kernel refers to.
+    fn items(&self) -> usize;
+    /// Brings what was written to the volume to stable storage.
+    fn synchronize(&self) -> Result<()>;
 }
 
 impl<V: Volume> Serving for Session<V> {
@@ -69,6 +121,10 @@ impl<V: Volume> Serving for Session<V> {
 
     fn statistics(&self) -> Statistics {
         Session::statistics(self)
+    }
+
+    fn passthrough(&self) -> bool {
+        Session::passthrough(self)
     }
 
     fn passthrough_permitted(&self) -> bool {
@@ -81,6 +137,17 @@ impl<V: Volume> Serving for Session<V> {
                 true
             }
             Err(error) => error.raw_os_error() != Some(HostErrno::PERM.raw_os_error()),
+        }
+    }
+
+    fn items(&self) -> usize {
+        self.live_items()
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        match self.definition().synchronization() {
+            Some(volume) => volume.synchronize(&Context::internal()),
+            None => Ok(()),
         }
     }
 }

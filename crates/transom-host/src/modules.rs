@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use transom_module::{Errno, Error, Module, ModuleManifest, Result};
 
@@ -10,7 +11,7 @@ use crate::erased::AnyModule;
 /// Modules::new().with(PassthroughModule).with(OtherModule)
 /// ```
 #[derive(Default)]
-pub struct Modules(Vec<Box<dyn AnyModule>>);
+pub struct Modules(Vec<Arc<dyn AnyModule>>);
 
 impl Modules {
     /// None yet.
@@ -22,7 +23,7 @@ impl Modules {
     /// And this one.
     #[must_use]
     pub fn with(mut self, module: impl Module) -> Self {
-        self.0.push(Box::new(module));
+        self.0.push(Arc::new(module));
         self
     }
 
@@ -36,9 +37,25 @@ impl Modules {
         Ok(self.get(name)?.manifest())
     }
 
+    /// Whether the module of that name checks and formats resources.
+    #[must_use]
+    pub fn maintains(&self, name: &str) -> bool {
+        self.get(name)
+            .is_ok_and(|module| module.maintenance().is_some())
+    }
+
     pub(crate) fn get(&self, name: &str) -> Result<&dyn AnyModule> {
+        self.find(name).map(AsRef::as_ref)
+    }
+
+    /// The same to be kept by a thread.
+    pub(crate) fn get_shared(&self, name: &str) -> Result<Arc<dyn AnyModule>> {
+        self.find(name).map(Arc::clone)
+    }
+
+    fn find(&self, name: &str) -> Result<&Arc<dyn AnyModule>> {
         let found = self.0.iter().find(|module| module.manifest().name == name);
-        found.map(AsRef::as_ref).ok_or_else(|| {
+        found.ok_or_else(|| {
             let names: Vec<_> = self.manifests().map(|manifest| manifest.name).collect();
             let message = format!(
                 "there is no module `{name}`; there are: {}",

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use transom_fuse::Options;
-use transom_module::{Errno, LoadOptions};
+use transom_module::{ContainerId, Errno, Listing, LoadOptions};
 use transom_passthrough::PassthroughModule;
 use transom_test::{privileged, temp_dir};
 
 use self::refusing::Refusing;
-use crate::{Enablement, Host, Load, Modules};
+use crate::{Enablement, Hold, Host, HostOptions, Load, Modules, State, Target, Unmount, VolumeId};
 
 mod refusing;
 
@@ -41,7 +41,12 @@ impl Fixture {
             fs::set_permissions(at(name), fs::Permissions::from_mode(0o000)).unwrap();
         }
         let modules = Modules::new().with(PassthroughModule).with(Refusing);
-        let host = Host::new(modules, Enablement::at(at("modules.json")));
+        let host = Host::new(
+            modules,
+            Enablement::at(at("modules.json")),
+            HostOptions::default(),
+        )
+        .unwrap();
         Self { directory, host }
     }
 
@@ -60,19 +65,39 @@ impl Fixture {
         force: bool,
         options: &[&str],
     ) -> transom_module::Result<()> {
-        self.host.load(&Load {
+        let resource = self.host.open(Some(module), &self.path(name), false)?;
+        let load = Load {
             module,
-            resource: &self.path(name),
+            resources: vec![resource],
             options: LoadOptions {
                 named: options.iter().map(|&name| (name.into(), None)).collect(),
                 ..LoadOptions::default()
             },
             force,
-        })
+            owner: 0,
+            cache_bytes: None,
+        };
+        self.host.load(load).map(drop)
     }
 
-    fn unload(&self, module: &str, name: &str) -> transom_module::Result<()> {
-        self.host.unload(module, &self.path(name))
+    fn find(&self, name: &str) -> Option<ContainerId> {
+        let path = self.path(name);
+        let found = self.host.find(path.to_str().unwrap(), |_| true);
+        found.first().copied()
+    }
+
+    /// The volume of what was loaded from there.
+    fn volume(&self, name: &str) -> VolumeId {
+        VolumeId {
+            container: self.find(name).unwrap(),
+            key: Listing::ONLY.into(),
+        }
+    }
+
+    fn unload(&self, name: &str) -> transom_module::Result<()> {
+        // One that was never loaded, if nothing is.
+        let container = self.find(name).unwrap_or(ContainerId::NIL);
+        self.host.unload(container, Unmount::Orderly)
     }
 }
 
@@ -181,7 +206,7 @@ fn what_is_refused_leaves_nothing_loaded_and_nothing_open() {
         let result = fixture.load_with(module, name, case.force, case.options);
         assert_refused(result, case.errno, case.words);
         assert_eq!(descriptors(), before, "{module} {name}");
-        assert_refused(fixture.unload(module, name), Errno::EINVAL, &["nothing is"]);
+        assert_refused(fixture.unload(name), Errno::EINVAL, &["nothing is"]);
     }
 }
 
@@ -212,23 +237,21 @@ fn privileged_what_was_loaded_is_given_back() {
     privileged!("clone mounts");
     let fixture = Fixture::new();
     fixture.load("passthrough", "directory").unwrap();
-    fixture.unload("passthrough", "directory").unwrap();
+    fixture.unload("directory").unwrap();
     let before = descriptors();
 
     fixture.load("passthrough", "directory").unwrap();
     assert!(descriptors() > before);
     let again = fixture.load("passthrough", "directory");
     assert_refused(again, Errno::EBUSY, &["/directory"]);
-    for (module, name) in [("passthrough", "other"), ("refusing", "directory")] {
-        assert_refused(fixture.unload(module, name), Errno::EINVAL, &[name]);
-    }
-    fixture.unload("passthrough", "directory").unwrap();
+    assert_refused(fixture.unload("other"), Errno::EINVAL, &["not loaded"]);
+    fixture.unload("directory").unwrap();
     assert_eq!(descriptors(), before);
-    let again = fixture.unload("passthrough", "directory");
+    let again = fixture.unload("directory");
     assert_refused(again, Errno::EINVAL, &["nothing is"]);
     // Through a link it is the same directory.
     fixture.load("passthrough", "link").unwrap();
-    fixture.unload("passthrough", "link").unwrap();
+    fixture.unload("link").unwrap();
     assert_eq!(descriptors(), before);
 }
 
@@ -244,20 +267,20 @@ fn privileged_what_is_mounted_is_not_unloaded() {
         read_only: false,
         ..Options::default()
     };
-    let mount = || fixture.host.mount("passthrough", &directory, &options);
-    let (one, other) = (mount().unwrap(), mount().unwrap());
+    let volume = fixture.volume("directory");
+    let mount = || fixture.host.mount(&volume, &options, Hold::No, 0);
+    let one = mount().unwrap();
+    assert_refused(mount().map(drop), Errno::EBUSY, &["in use"]);
     assert!(one.served.passthrough_permitted());
     let file = rustix::fs::openat(&one.mount, c"file", OFlags::RDONLY, Mode::empty()).unwrap();
 
     drop(one);
-    drop(other);
-    let result = fixture.unload("passthrough", "directory");
+    let result = fixture.unload("directory");
     assert_refused(result, Errno::EBUSY, &["/directory", "unmount"]);
     drop(file);
-    eventually(|| fixture.unload("passthrough", "directory").is_ok());
+    eventually(|| fixture.unload("directory").is_ok());
     assert_eq!(descriptors(), before);
-    let mounted = fixture.host.mount("passthrough", &directory, &options);
-    assert_eq!(mounted.unwrap_err().errno(), Errno::EINVAL);
+    assert_refused(mount().map(drop), Errno::EINVAL, &["not loaded"]);
 }
 
 #[test]
@@ -287,4 +310,110 @@ fn eventually(condition: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "still not so");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn privileged_a_held_volume_is_mounted_many_times_and_unmounted_in_order() {
+    privileged!("mount");
+    let fixture = Fixture::new();
+    let directory = fixture.path("directory");
+    fs::write(directory.join("file"), "content").unwrap();
+    let before = descriptors();
+    fixture.load("passthrough", "directory").unwrap();
+    let volume = fixture.volume("directory");
+    let options = Options {
+        read_only: false,
+        ..Options::default()
+    };
+    let mount = |options| {
+        fixture
+            .host
+            .mount(&volume, options, Hold::UntilUnmounted, 0)
+    };
+    let one = mount(&options).unwrap();
+    let other = mount(&options).unwrap();
+    let open = |mount: &std::os::fd::OwnedFd, flags| {
+        rustix::fs::openat(mount, c"file", flags, Mode::empty())
+    };
+    let number = |file: &std::os::fd::OwnedFd| {
+        let status = rustix::fs::fstat(file).unwrap();
+        (status.st_dev, status.st_ino)
+    };
+    let (first, second) = (
+        open(&one.mount, OFlags::RDONLY).unwrap(),
+        open(&other.mount, OFlags::RDONLY).unwrap(),
+    );
+    assert_eq!(number(&first), number(&second));
+    let only_reading = Options {
+        read_only: true,
+        ..Options::default()
+    };
+    let read_only = mount(&only_reading).unwrap();
+    let refused = open(&read_only.mount, OFlags::RDWR).unwrap_err();
+    assert_eq!(refused, rustix::io::Errno::ROFS);
+    let status = fixture.host.status();
+    let mounted = status[0].volumes[0].mounted.as_ref().unwrap();
+    assert_eq!(mounted.mounts.len(), 3);
+    assert!(mounted.statistics.total() > 0);
+
+    drop((one, other, read_only));
+    let unmount = |how| fixture.host.unmount(&volume, how);
+    assert_refused(unmount(Unmount::Orderly), Errno::EBUSY, &["abort"]);
+    assert_refused(mount(&options).map(drop), Errno::EBUSY, &["still in use"]);
+    drop((first, second));
+    eventually(|| fixture.unload("directory").is_ok());
+    assert_eq!(descriptors(), before);
+}
+
+#[test]
+fn privileged_force_cuts_off_those_who_do_not_let_go() {
+    privileged!("mount");
+    let fixture = Fixture::new();
+    fs::write(fixture.path("directory").join("file"), "content").unwrap();
+    let before = descriptors();
+    fixture.load("passthrough", "directory").unwrap();
+    let volume = fixture.volume("directory");
+    let options = Options::default();
+    let mounted = fixture
+        .host
+        .mount(&volume, &options, Hold::UntilUnmounted, 0);
+    let mount = mounted.unwrap().mount;
+    fixture.host.unmount(&volume, Unmount::Abort).unwrap();
+    let gone = rustix::fs::openat(&mount, c"file", OFlags::RDONLY, Mode::empty());
+    assert_eq!(gone.unwrap_err(), rustix::io::Errno::NOTCONN);
+    drop(mount);
+    fixture.unload("directory").unwrap();
+    assert_eq!(descriptors(), before);
+}
+
+#[test]
+fn privileged_what_is_attached_is_found_and_detached() {
+    privileged!("mount");
+    let fixture = Fixture::new();
+    fs::write(fixture.path("directory").join("file"), "content").unwrap();
+    fixture.load("passthrough", "directory").unwrap();
+    let volume = fixture.volume("directory");
+    let target = fixture.path("other");
+    let attach = || {
+        let options = Options::default();
+        let mounted = fixture
+            .host
+            .mount(&volume, &options, Hold::UntilUnmounted, 0);
+        mounted
+            .unwrap()
+            .attach(Target::open(&target).unwrap())
+            .unwrap()
+    };
+    attach();
+    assert!(target.join("file").exists());
+    let is_active = || fixture.host.status()[0].state == State::Active;
+    assert!(is_active());
+    fixture.host.unmount(&volume, Unmount::Orderly).unwrap();
+    assert!(!target.join("file").exists());
+    assert!(!is_active());
+    // By somebody else.
+    let attached = attach();
+    attached.detach().unwrap();
+    eventually(|| !is_active());
+    fixture.unload("directory").unwrap();
 }

@@ -62,10 +62,7 @@ pub struct Geometry {
 }
 
 /// Writes zeroes as any other data, for volumes that know nothing better.
-pub fn write_zeroes_as_data(
-    volume: &(impl BlockVolume + ?Sized),
-    range: Range<u64>,
-) -> Result<()> {
+pub fn write_zeroes_as_data(volume: &(impl BlockVolume + ?Sized), range: Range<u64>) -> Result<()> {
     const ZEROES: &[u8] = &[0; 1 << 16];
     let mut offset = range.start;
     while offset < range.end {

@@ -36,6 +36,7 @@ errnos! {
     EIO: "Input or output error.",
     EISDIR: "Is a directory.",
     ELOOP: "Too many symbolic links, or file systems stacked too deeply.",
+    EMFILE: "Too many are open, or loaded.",
     ENAMETOOLONG: "File name too long.",
     ENODATA: "No such extended attribute.",
     ENODEV: "No such device, or module.",
@@ -68,6 +69,13 @@ impl Errno {
     #[must_use]
     pub fn raw(self) -> i32 {
         self.0
+    }
+}
+
+impl fmt::Display for Errno {
+    /// What it is called, such as `EINVAL`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
     }
 }
 

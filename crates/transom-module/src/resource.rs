@@ -60,6 +60,18 @@ impl Resource {
         &self.path
     }
 
+    /// The same resource once more, by another descriptor.
+    pub fn try_clone(&self) -> Result<Self> {
+        let descriptor = self.descriptor.try_clone().map_err(|error| {
+            Error::from_host(error, format!("cannot keep `{}` open", self.path.display()))
+        })?;
+        Ok(Self {
+            kind: self.kind,
+            path: self.path.clone(),
+            descriptor,
+        })
+    }
+
     /// The descriptor, for good.
     #[must_use]
     pub fn into_descriptor(self) -> OwnedFd {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use transom_module::{ItemKind, Name};
 
 use crate::edit_distance::edit_distance;
-use crate::host::{DirectoryDescriptor, HostDirectory, HostFile};
+use crate::host::{DirectoryDescriptor, HostDirectory};
 use crate::sync::read;
 use crate::tree::{Kind, NodeId, Outcome, SYMLINKS_FOLLOWED_MAX};
 use crate::version::VersionState;
@@ -420,7 +420,7 @@ fn look_on_host(directory: &HostDirectory, below: &[OsString]) -> io::Result<Bel
     let mut descriptor = directory.descriptor()?;
     let mut found = "a directory";
     for (depth, name) in below.iter().enumerate() {
-        let file = HostFile::open_in(&descriptor, name)?;
+        let file = directory.root().open_in(&descriptor, name)?;
         match file.stamp.kind() {
             Some(ItemKind::Symlink) => {
                 let target = rustix::fs::readlinkat(&file.descriptor, c"", Vec::new())?;

@@ -22,8 +22,9 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 use transom_module::ItemKind;
 
-use crate::Stamp;
 use crate::descriptors::{Budget, Kept};
+use crate::for_client::ForClient;
+use crate::{Client, Stamp};
 
 /// How often a walk is repeated that a concurrent rename disturbed.
 const DISTURBED_WALKS_MAX: usize = 16;
@@ -34,9 +35,11 @@ const DISTURBED_WALKS_MAX: usize = 16;
 /// `/proc` are refused.
 #[derive(Debug)]
 pub struct HostRoot {
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
     /// Root may read everything; others are told early what they cannot.
     checks_access: bool,
+    /// `None`: the process opens files for itself.
+    client: Option<ForClient>,
 }
 
 impl HostRoot {
@@ -51,40 +54,112 @@ impl HostRoot {
     #[must_use]
     pub fn at(root: OwnedFd) -> Self {
         Self {
-            root,
+            root: Arc::new(root),
             checks_access: !rustix::process::geteuid().is_root(),
+            client: None,
         }
+    }
+
+    /// The same tree with the rights of `client`: what it could not open is not
+    /// opened, now or at any later time, nor is what lies on a file system that
+    /// says different things to different readers, such as `/proc`.
+    ///
+    /// Takes the capabilities that this process has now for those it keeps.
+    /// `PermissionDenied` if it cannot act for others.
+    pub fn acting_for(&self, client: Client) -> io::Result<Self> {
+        Ok(Self {
+            root: self.root.clone(),
+            checks_access: self.checks_access,
+            client: Some(ForClient::new(client)?),
+        })
+    }
+
+    /// Calls `act` with the rights that files are opened with.
+    pub(crate) fn act<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        match &self.client {
+            Some(client) => client.act(act),
+            None => act(),
+        }
+    }
+
+    /// Calls `work`, in which credentials need not be changed for each access.
+    pub(crate) fn act_throughout<T>(&self, work: impl Fn() -> T) -> T {
+        // If the rights cannot be had, each access in `work` says so.
+        self.act(|| Ok(work())).unwrap_or_else(|_| work())
     }
 
     /// Opens the file or directory that an absolute `path` leads to.
     pub(crate) fn open(&self, path: &Path) -> io::Result<HostFile> {
+        self.act(|| self.opened(self.walk(path)?))
+    }
+
+    /// Opens one name in a directory; a symbolic link is opened itself.
+    pub(crate) fn open_in(&self, directory: impl AsFd, name: &OsStr) -> io::Result<HostFile> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.act(|| {
+            let file = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+            self.opened(file)
+        })
+    }
+
+    fn opened(&self, descriptor: OwnedFd) -> io::Result<HostFile> {
+        let file = HostFile {
+            stamp: stamp_of(descriptor.as_fd())?,
+            descriptor,
+        };
+        match &self.client {
+            Some(client) => client.check(&file).map(|()| file),
+            None => Ok(file),
+        }
+    }
+
+    fn walk(&self, path: &Path) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let mut disturbed = 0;
         loop {
             match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
                 Err(Errno::AGAIN) if disturbed < DISTURBED_WALKS_MAX => disturbed += 1,
-                done => return HostFile::new(done?),
+                done => return Ok(done?),
             }
         }
     }
 
-    /// Whether our user may read what was opened.
-    pub(crate) fn may_read(&self, file: &HostFile) -> bool {
+    /// Whether files are opened for a client, and not for this process.
+    pub(crate) fn is_for_client(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Whether whoever files are opened for may read the file or directory that
+    /// is open as `file`.
+    pub(crate) fn may_read(&self, file: BorrowedFd<'_>, kind: Option<ItemKind>) -> bool {
+        if let Some(client) = &self.client {
+            return client.may_read(file, kind);
+        }
         if !self.checks_access {
             return true;
         }
-        let access = match file.stamp.kind() {
+        let access = match kind {
             Some(ItemKind::Directory) => Access::READ_OK | Access::EXEC_OK,
             _ => Access::READ_OK,
         };
         // Without a /proc we find out when the file is opened. The kernel is
         // asked about the real user: in a user namespace of our own we have
         // capabilities, and what runs in the view will not.
-        let link = format!("/proc/self/fd/{}", file.descriptor.as_raw_fd());
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
         rustix::fs::accessat(CWD, link, access, AtFlags::empty()) != Err(Errno::ACCESS)
     }
 }
+
+/// A door is no other door, even one to the same files: what was opened through
+/// it is looked up again through it.
+impl PartialEq for HostRoot {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for HostRoot {}
 
 /// An open host file, directory or other object, and what it is.
 #[derive(Debug)]
@@ -94,17 +169,6 @@ pub(crate) struct HostFile {
 }
 
 impl HostFile {
-    fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        let stamp = stamp_of(descriptor.as_fd())?;
-        Ok(Self { descriptor, stamp })
-    }
-
-    /// Opens one name in a directory; a symbolic link is opened itself.
-    pub(crate) fn open_in(directory: impl AsFd, name: &OsStr) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Self::new(rustix::fs::openat(directory, name, flags, Mode::empty())?)
-    }
-
     /// Keeps it open if there is room for that.
     pub(crate) fn hold(self, budget: &Arc<Budget>) -> HeldFile {
         HeldFile {
@@ -139,12 +203,21 @@ impl Location {
             Self::Directory(directory) => directory.open(last_name(path)),
         }
     }
+
+    /// The door it is opened through.
+    pub(crate) fn root(&self) -> &Arc<HostRoot> {
+        match self {
+            Self::Host(root) => root,
+            Self::Directory(directory) => &directory.root,
+        }
+    }
 }
 
 /// A host directory that is mapped as a whole, or lies in one.
 #[derive(Debug)]
 pub struct HostDirectory {
     path: Arc<Path>,
+    root: Arc<HostRoot>,
     location: Location,
     stamp: Stamp,
     kept: Option<Kept>,
@@ -164,6 +237,7 @@ impl HostDirectory {
         let HeldFile { stamp, kept } = file;
         Self {
             path,
+            root: location.root().clone(),
             location,
             stamp,
             kept,
@@ -178,6 +252,11 @@ impl HostDirectory {
 
     pub(crate) fn stamp(&self) -> &Stamp {
         &self.stamp
+    }
+
+    /// The door that everything in it is opened through.
+    pub(crate) fn root(&self) -> &HostRoot {
+        &self.root
     }
 
     /// A descriptor of it. `ESTALE` if none is kept open, and another directory
@@ -198,7 +277,9 @@ impl HostDirectory {
             }
         };
         for directory in way.into_iter().rev() {
-            let found = HostFile::open_in(&descriptor, last_name(&directory.path))?;
+            let found = directory
+                .root
+                .open_in(&descriptor, last_name(&directory.path))?;
             descriptor = directory.reopened(found)?;
         }
         Ok(descriptor)
@@ -206,7 +287,8 @@ impl HostDirectory {
 
     /// Opens one name in it; a symbolic link is opened itself.
     pub(crate) fn open(&self, name: &OsStr) -> io::Result<HostFile> {
-        HostFile::open_in(self.descriptor()?, name)
+        self.root
+            .act(|| self.root.open_in(self.descriptor()?, name))
     }
 
     fn reopened(&self, found: HostFile) -> io::Result<DirectoryDescriptor<'static>> {
@@ -224,6 +306,14 @@ impl AsFd for DirectoryDescriptor<'_> {
             Self::Kept(descriptor) => *descriptor,
             Self::Reopened(descriptor) => descriptor.as_fd(),
         }
+    }
+}
+
+/// What to answer a request that met `error`.
+pub(crate) fn errno_of(error: &io::Error) -> Errno {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Errno::ACCESS,
+        _ => Errno::from_io_error(error).unwrap_or(Errno::IO),
     }
 }
 

@@ -18,6 +18,7 @@
 //! process belong to one [`Projection`], which is a
 //! [`Volume`](transom_module::Volume), and share what they have in common.
 
+mod allowance;
 mod attributes;
 mod cover;
 mod declaration;
@@ -25,6 +26,7 @@ mod descriptors;
 mod edit_distance;
 mod errors;
 mod explain;
+mod for_client;
 mod host;
 mod json_bytes;
 pub mod manifest;
@@ -45,6 +47,7 @@ mod view_path;
 mod volume;
 mod whole;
 
+pub use allowance::{Allowance, Charge, Exhausted};
 pub use cover::{Cover, CoverKind};
 pub use declaration::{Declaration, Mapping, Origin};
 pub use errors::{ERRORS_SHOWN_MAX, Errors};
@@ -58,6 +61,7 @@ pub use shared::OwnerMap;
 pub use shown::{Shown, shown};
 pub use stamp::Stamp;
 pub use trace::TraceReport;
+pub use transom_sys::credentials::Client;
 pub use tree::{ENTRIES_MAX, Tree, TreeError};
 pub use update::{CHANGES_MAX, Change, Update, UpdateError};
 pub use verify::ChangedInput;

@@ -1,5 +1,7 @@
 use std::fmt;
 use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +10,7 @@ use rustix::io::Errno;
 use transom_module::{ItemId, ItemKind, Timestamp};
 
 use crate::errors::Collected;
-use crate::host::{HeldFile, HostDirectory, Location};
+use crate::host::{HeldFile, HostDirectory, HostRoot, Location};
 use crate::parallel::in_ranges;
 use crate::shared::{IdBlock, Shared};
 use crate::trace::Touched;
@@ -16,7 +18,7 @@ use crate::tree::{Kind, NodeId};
 use crate::version::NewVersion;
 use crate::view::{FoundLinks, Pinned, ViewOptions};
 use crate::whole::{Symlink, WholeDirectory};
-use crate::{Errors, OnChange, Origin, Tree, Version, ViewPath, shown};
+use crate::{Charge, Errors, OnChange, Origin, Tree, Version, ViewPath, shown};
 
 /// The most names that one view pins below directories mapped as a whole.
 pub const NAMES_PINNED_MAX: usize = 1 << 22;
@@ -43,7 +45,7 @@ pub enum PinProblem {
     NotAFile(ItemKind),
     /// A directory was declared, and this is there.
     NotADirectory(ItemKind),
-    /// This process may not read it.
+    /// Whoever it is opened for may not read it.
     Unreadable,
     /// The host refused.
     Host(io::Error),
@@ -61,6 +63,8 @@ pub(crate) enum Expected {
 #[derive(Debug)]
 pub(crate) struct Pinner {
     pub(crate) shared: Arc<Shared>,
+    /// What host files are opened through.
+    pub(crate) host: Arc<HostRoot>,
     /// When the view was made: the time that its own items show.
     pub(crate) made: Timestamp,
     pub(crate) links: FoundLinks,
@@ -70,17 +74,25 @@ pub(crate) struct Pinner {
     is_exclusive: bool,
     /// How many names below whole directories are pinned.
     names: AtomicUsize,
+    pub(crate) charge: Charge,
 }
 
 impl Pinner {
-    pub(crate) fn new(shared: Arc<Shared>, options: ViewOptions) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        host: Arc<HostRoot>,
+        options: ViewOptions,
+        charge: Charge,
+    ) -> Self {
         Self {
             shared,
+            host,
             made: Timestamp::now(),
             links: options.links,
             on_change: options.on_change,
             is_exclusive: options.trace,
             names: AtomicUsize::new(0),
+            charge,
         }
     }
 
@@ -91,13 +103,13 @@ impl Pinner {
         ids: IdBlock,
     ) -> Result<Vec<Pinned>, Errors<PinError>> {
         let count = tree.nodes().len();
-        let parts = in_ranges(count, |range| {
+        let pin_range = |range: Range<usize>| {
             let mut errors = Collected::default();
             let mut pins = Vec::with_capacity(range.len());
             for index in range {
                 let node = &tree.nodes()[index];
                 let path = || tree.path(NodeId::from_index(index));
-                match node.kind.open_source(&self.shared) {
+                match node.kind.open_source(self) {
                     Ok(file) => {
                         let parent = ids.id(node.parent.index());
                         pins.push(self.pin(&node.kind, file, ids.id(index), parent, path));
@@ -114,6 +126,9 @@ impl Pinner {
                 }
             }
             errors.or(pins)
+        };
+        let parts = in_ranges(count, |range| {
+            self.host.act_throughout(|| pin_range(range.clone()))
         });
         let mut errors = Collected::default();
         let mut pins = Vec::with_capacity(count);
@@ -138,11 +153,11 @@ impl Pinner {
     ) -> Pinned {
         match (kind, file) {
             (Kind::File { source, executable }, Some(file)) => {
-                let location = Location::Host(self.shared.host.clone());
+                let location = Location::Host(self.host.clone());
                 Pinned::File(self.version(file, source.clone(), location, *executable))
             }
             (Kind::WholeDirectory { source }, Some(file)) => {
-                let location = Location::Host(self.shared.host.clone());
+                let location = Location::Host(self.host.clone());
                 let host = HostDirectory::new(file, source.clone(), location);
                 Pinned::Whole(Arc::new(WholeDirectory::new(id, parent, path(), host)))
             }
@@ -163,9 +178,33 @@ impl Pinner {
 
     /// Pins one file that is in no tree.
     pub(crate) fn pin_file(&self, path: Arc<Path>) -> Result<Arc<Version>, PinProblem> {
-        let file = open_source(&self.shared, &path, Expected::File)?;
-        let location = Location::Host(self.shared.host.clone());
+        let file = self.open_source(&path, Expected::File)?;
+        let location = Location::Host(self.host.clone());
         Ok(self.version(file, path, location, None))
+    }
+
+    /// Opens a source and makes sure that it can be served as what it was
+    /// declared.
+    pub(crate) fn open_source(
+        &self,
+        path: &Path,
+        expected: Expected,
+    ) -> Result<HeldFile, PinProblem> {
+        let file = self.host.open(path).map_err(PinProblem::of_open)?;
+        let Some(kind) = file.stamp.kind() else {
+            return Err(PinProblem::Host(io::ErrorKind::Unsupported.into()));
+        };
+        match (expected, kind) {
+            (Expected::File | Expected::Either, ItemKind::File)
+            | (Expected::Directory | Expected::Either, ItemKind::Directory) => {}
+            (Expected::Directory, kind) => return Err(PinProblem::NotADirectory(kind)),
+            (_, kind) => return Err(PinProblem::NotAFile(kind)),
+        }
+        if self.host.may_read(file.descriptor.as_fd(), Some(kind)) {
+            Ok(file.hold(&self.shared.budget))
+        } else {
+            Err(PinProblem::Unreadable)
+        }
     }
 
     pub(crate) fn version(
@@ -193,7 +232,9 @@ impl Pinner {
     /// Counts one more name below a whole directory, unless there are too
     /// many.
     pub(crate) fn count_name(&self) -> io::Result<()> {
-        if self.names.fetch_add(1, Ordering::Relaxed) < NAMES_PINNED_MAX {
+        if self.names.fetch_add(1, Ordering::Relaxed) < NAMES_PINNED_MAX
+            && self.charge.add_names(1).is_ok()
+        {
             return Ok(());
         }
         self.names.fetch_sub(1, Ordering::Relaxed);
@@ -204,44 +245,16 @@ impl Pinner {
 impl Kind {
     /// Opens the host file it needs, if any. An error comes with the host
     /// path.
-    fn open_source(&self, shared: &Shared) -> Result<Option<HeldFile>, (Arc<Path>, PinProblem)> {
+    fn open_source(&self, pinner: &Pinner) -> Result<Option<HeldFile>, (Arc<Path>, PinProblem)> {
         let (source, expected) = match self {
             Self::File { source, .. } => (source, Expected::File),
             Self::WholeDirectory { source } => (source, Expected::Directory),
             Self::Directory(_) | Self::Symlink { .. } => return Ok(None),
         };
-        match open_source(shared, source, expected) {
+        match pinner.open_source(source, expected) {
             Ok(file) => Ok(Some(file)),
             Err(problem) => Err((source.clone(), problem)),
         }
-    }
-}
-
-/// Opens a source and makes sure that it can be served as what it was
-/// declared.
-pub(crate) fn open_source(
-    shared: &Shared,
-    path: &Path,
-    expected: Expected,
-) -> Result<HeldFile, PinProblem> {
-    let file = shared.host.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => PinProblem::Missing,
-        io::ErrorKind::PermissionDenied => PinProblem::Unreadable,
-        _ => PinProblem::Host(error),
-    })?;
-    let Some(kind) = file.stamp.kind() else {
-        return Err(PinProblem::Host(io::ErrorKind::Unsupported.into()));
-    };
-    match (expected, kind) {
-        (Expected::File | Expected::Either, ItemKind::File)
-        | (Expected::Directory | Expected::Either, ItemKind::Directory) => {}
-        (Expected::Directory, kind) => return Err(PinProblem::NotADirectory(kind)),
-        (_, kind) => return Err(PinProblem::NotAFile(kind)),
-    }
-    if shared.host.may_read(&file) {
-        Ok(file.hold(&shared.budget))
-    } else {
-        Err(PinProblem::Unreadable)
     }
 }
 
@@ -253,6 +266,15 @@ impl fmt::Display for PinError {
 }
 
 impl PinProblem {
+    fn of_open(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
+            // Whatever is more than a permission has a message of its own.
+            io::ErrorKind::PermissionDenied if error.get_ref().is_none() => Self::Unreadable,
+            _ => Self::Host(error),
+        }
+    }
+
     /// The problem as a sentence about the host path it was met at.
     #[must_use]
     pub fn at(&self, source: &Path) -> String {

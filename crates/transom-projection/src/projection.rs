@@ -11,7 +11,7 @@ use crate::host::HostRoot;
 use crate::pin::Pinner;
 use crate::shared::{OwnerMap, Shared};
 use crate::sync::{read, write};
-use crate::{Errors, PinError, PinProblem, Tree, Version, View, ViewId, ViewOptions};
+use crate::{Charge, Errors, PinError, PinProblem, Tree, Version, View, ViewId, ViewOptions};
 
 /// Descriptors left alone however small the process's limit is: for the
 /// transport, open files, outputs and whatever else the program opens.
@@ -42,6 +42,8 @@ pub struct ProjectionOptions {
 #[derive(Clone)]
 pub struct Projection {
     pub(crate) shared: Arc<Shared>,
+    /// What is pinned through this handle is opened through that.
+    host: Arc<HostRoot>,
     /// The time its root shows.
     pub(crate) made: Timestamp,
     views: Arc<Views>,
@@ -59,9 +61,22 @@ impl Projection {
     pub fn new(host: HostRoot, options: ProjectionOptions) -> Self {
         let descriptors = options.descriptors.unwrap_or_else(default_descriptors);
         Self {
-            shared: Arc::new(Shared::new(host, descriptors, options.owners)),
+            shared: Arc::new(Shared::new(descriptors, options.owners)),
+            host: Arc::new(host),
             made: Timestamp::now(),
             views: Arc::default(),
+        }
+    }
+
+    /// The same projection, for whoever makes views of the files below `host`:
+    /// a newer clone of the host's mounts, or with
+    /// [the rights of a client](HostRoot::acting_for). Files are shared between
+    /// views with the same `host`, which is kept as long as one of them is.
+    #[must_use]
+    pub fn with_host(&self, host: Arc<HostRoot>) -> Self {
+        Self {
+            host,
+            ..self.clone()
         }
     }
 
@@ -79,8 +94,26 @@ impl Projection {
     ///
     /// Uses a second thread for large trees, which is gone on return.
     pub fn pin(&self, tree: Tree, options: ViewOptions) -> Result<Arc<View>, Errors<PinError>> {
+        self.pin_charged(tree, options, Charge::default())
+    }
+
+    /// The same for a view that is limited together with others: `charge` is
+    /// for the names of `tree`, and what is added or found later is added to it.
+    pub fn pin_charged(
+        &self,
+        tree: Tree,
+        options: ViewOptions,
+        charge: Charge,
+    ) -> Result<Arc<View>, Errors<PinError>> {
         let id = ViewId(self.views.last.fetch_add(1, Ordering::Relaxed) + 1);
-        let view = Arc::new(View::pin(id, self.shared.clone(), tree, options)?);
+        let view = Arc::new(View::pin(
+            id,
+            self.shared.clone(),
+            self.host.clone(),
+            tree,
+            options,
+            charge,
+        )?);
         write(&self.views.by_id).insert(id, view.clone());
         Ok(view)
     }
@@ -93,7 +126,13 @@ impl Projection {
         path: impl Into<Arc<Path>>,
         options: ViewOptions,
     ) -> Result<Arc<Version>, PinProblem> {
-        Pinner::new(self.shared.clone(), options).pin_file(path.into())
+        Pinner::new(
+            self.shared.clone(),
+            self.host.clone(),
+            options,
+            Charge::default(),
+        )
+        .pin_file(path.into())
     }
 
     /// The view of that number.
@@ -113,11 +152,30 @@ impl Projection {
     /// the transport. Mounts made of the view go on until they are gone.
     pub fn remove(&self, id: ViewId) -> Vec<Invalidation> {
         match write(&self.views.by_id).remove(&id) {
-            Some(_) => vec![Invalidation::Name {
-                directory: ItemId::ROOT,
-                name: Name::new(id.to_string()).expect("a letter and digits"),
-            }],
+            Some(_) => vec![id.forgotten()],
             None => Vec::new(),
+        }
+    }
+
+    /// Removes a view, and gives back at once what it pinned: mounts made of it
+    /// are empty from now on. Returns what has to be passed to the transport.
+    pub fn discard(&self, id: ViewId) -> Vec<Invalidation> {
+        let removed = write(&self.views.by_id).remove(&id);
+        let Some(view) = removed else {
+            return Vec::new();
+        };
+        let mut forgotten = view.empty();
+        forgotten.push(id.forgotten());
+        forgotten
+    }
+}
+
+impl ViewId {
+    /// What to tell the kernel when the view is no more.
+    fn forgotten(self) -> Invalidation {
+        Invalidation::Name {
+            directory: ItemId::ROOT,
+            name: Name::new(self.to_string()).expect("a letter and digits"),
         }
     }
 }

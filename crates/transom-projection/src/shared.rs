@@ -5,13 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use transom_module::ItemId;
 
 use crate::descriptors::Budget;
-use crate::host::HostRoot;
 use crate::version::VersionTable;
 
 /// What all views of a projection have in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) host: Arc<HostRoot>,
     pub(crate) versions: Arc<VersionTable>,
     /// For the descriptors that are kept for files and directories.
     pub(crate) budget: Arc<Budget>,
@@ -20,9 +18,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(host: HostRoot, descriptors: usize, owners: Option<OwnerMap>) -> Self {
+    pub(crate) fn new(descriptors: usize, owners: Option<OwnerMap>) -> Self {
         Self {
-            host: Arc::new(host),
             versions: Arc::default(),
             budget: Arc::new(Budget::new(descriptors)),
             owners,

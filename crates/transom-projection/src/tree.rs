@@ -170,7 +170,8 @@ impl Tree {
         self.len() == 0
     }
 
-    fn empty() -> Self {
+    /// A tree of nothing but the root.
+    pub(crate) fn empty() -> Self {
         Self {
             nodes: vec![Node {
                 name: OsString::new().into_boxed_os_str(),

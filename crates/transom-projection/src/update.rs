@@ -36,12 +36,13 @@ use transom_module::{Invalidation, ItemId, ItemKind};
 
 use crate::errors::Collected;
 use crate::host::HeldFile;
-use crate::pin::{Expected, Pinner, open_source};
+use crate::pin::{Expected, Pinner};
 use crate::sync::{lock, write};
 use crate::tree::{EditError, Kind, Log, NodeId};
 use crate::view::State;
 use crate::{
-    Cover, Declaration, Errors, Mapping, Origin, PinError, Tree, TreeError, View, ViewPath, shown,
+    Cover, Declaration, Errors, Exhausted, Mapping, Origin, PinError, Tree, TreeError, View,
+    ViewPath, shown,
 };
 
 /// The most changes in one batch.
@@ -72,6 +73,8 @@ pub enum Change {
 pub enum UpdateError {
     /// More than [`CHANGES_MAX`] changes.
     TooManyChanges,
+    /// More names than may be declared.
+    Exhausted(Exhausted),
     /// Host files that cannot be opened.
     Pin(Errors<PinError>),
     /// A declaration that does not fit into the tree.
@@ -137,7 +140,11 @@ impl View {
         if changes.len() > CHANGES_MAX {
             return Err(UpdateError::TooManyChanges);
         }
-        let opened = open_sources(&self.pinner, &changes).map_err(UpdateError::Pin)?;
+        let pinner = &self.pinner;
+        let opened = pinner
+            .host
+            .act_throughout(|| open_sources(pinner, &changes));
+        let opened = opened.map_err(UpdateError::Pin)?;
         let changes: Vec<_> = changes.into_iter().zip(opened).collect();
         let turn = lock(&self.steering);
         let mut state = write(&self.state);
@@ -146,6 +153,14 @@ impl View {
         let names = edited.map(|_| state.names(&log));
         state.tree.undo(log);
         let names = names?;
+        let added = changes
+            .iter()
+            .filter(|(change, _)| matches!(change, Change::Add(_)))
+            .count();
+        pinner
+            .charge
+            .add_names(added)
+            .map_err(UpdateError::Exhausted)?;
         state.is_unsettled = true;
         Ok(Update {
             view: self,
@@ -215,7 +230,7 @@ fn open_sources(
             opened.push(None);
             continue;
         };
-        match open_source(&pinner.shared, source, expected) {
+        match pinner.open_source(source, expected) {
             Ok(file) => opened.push(Some(file)),
             Err(problem) => errors.push(PinError {
                 name: change.name().clone(),
@@ -429,6 +444,7 @@ impl fmt::Display for UpdateError {
             Self::TooManyChanges => {
                 write!(f, "a batch holds at most {CHANGES_MAX} changes; split it")
             }
+            Self::Exhausted(exhausted) => write!(f, "{exhausted}"),
             Self::Pin(errors) => write!(f, "{errors}"),
             Self::Tree(error) => write!(f, "{error}"),
             Self::NotDeclared(name) => write!(f, "`{name}` is not declared in this view"),
@@ -477,6 +493,7 @@ impl fmt::Display for UpdateError {
 impl std::error::Error for UpdateError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Exhausted(exhausted) => Some(exhausted),
             Self::Pin(errors) => Some(errors),
             Self::Tree(error) => Some(error),
             _ => None,

@@ -43,8 +43,8 @@
 //! walks the path again and compares. A replaced file cannot be served then,
 //! and is refused.
 //!
-//! **Sharing.** All views of a projection that agree on path, stamp,
-//! executable override and policy share one [`Version`], and with it the item
+//! **Sharing.** All views of a projection that agree on the door to the host,
+//! path, stamp, executable override and policy share one [`Version`], and with it the item
 //! number, hence the kernel's cached inode, its pages and its backing id. A
 //! view that is traced has versions of its own, since shared ones cannot tell
 //! whose open it was.
@@ -62,7 +62,7 @@ use serde::Serialize;
 use transom_module::{Backing, ItemId, Timestamp};
 
 use crate::descriptors::Kept;
-use crate::host::{HeldFile, HostFile, Location, stamp_of};
+use crate::host::{HeldFile, HostFile, HostRoot, Location, errno_of, stamp_of};
 use crate::sync::lock;
 use crate::trace::Touched;
 use crate::{Stamp, shown};
@@ -147,7 +147,7 @@ impl VersionState {
             | io::ErrorKind::NotADirectory
             | io::ErrorKind::StaleNetworkFileHandle => Self::Deleted,
             _ => Self::Unknown {
-                errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
+                errno: errno_of(error).raw_os_error(),
             },
         }
     }
@@ -164,6 +164,8 @@ pub struct Version {
     pin: Pin,
     /// Its bytes were asked for, so what becomes of them matters.
     opened: AtomicBool,
+    /// The client that it is served to could read it, as it was pinned.
+    readable: AtomicBool,
     touched: Touched,
     /// The first state that was noticed and is worth a report.
     noticed: OnceLock<VersionState>,
@@ -235,10 +237,10 @@ impl Version {
     /// with `O_PATH`. What the policy wants reported is remembered.
     pub fn open(&self) -> Result<Backing, StaleVersion> {
         self.opened.store(true, Ordering::Relaxed);
-        if let (Pin::Descriptor(kept), OnChange::Ignore) = (&self.pin, self.on_change) {
-            return Ok(backing(kept));
-        }
-        let (state, found) = self.examine();
+        let (state, found) = match (&self.pin, self.on_change) {
+            (Pin::Descriptor(_), OnChange::Ignore) => (VersionState::Unchanged, None),
+            _ => self.examine(),
+        };
         let backing = match (&self.pin, found) {
             (Pin::Descriptor(kept), _) => Some(backing(kept)),
             (Pin::Stamp(latest), Some(found)) => Some(shared(latest, found)),
@@ -256,6 +258,14 @@ impl Version {
         let is_changed = matches!(state, VersionState::ChangedInPlace { .. });
         let is_noted = is_known && (is_changed || !is_served) && self.noticed.set(state).is_ok();
         match backing {
+            Some(backing) if is_served && !self.is_allowed(&backing) => Err(StaleVersion {
+                host_path: self.host_path.clone(),
+                state: VersionState::Unknown {
+                    errno: Errno::ACCESS.raw_os_error(),
+                },
+                // It is news to nobody but who asks.
+                is_news: false,
+            }),
             Some(backing) if is_served => Ok(backing),
             _ => Err(StaleVersion {
                 host_path: self.host_path.clone(),
@@ -303,6 +313,26 @@ impl Version {
     /// What requests did to it. Exact for versions that are not shared.
     pub(crate) fn touched(&self) -> &Touched {
         &self.touched
+    }
+
+    /// Whether a client, if it is served to one, may read it now. Below a whole
+    /// directory nobody has asked before it is opened; and whoever takes a
+    /// permission away moves the change time.
+    fn is_allowed(&self, file: &Backing) -> bool {
+        let root = self.location.root();
+        if !root.is_for_client() {
+            return true;
+        }
+        let is_as_pinned =
+            stamp_of(file.as_fd()).is_ok_and(|now| now.changed == self.stamp.changed);
+        if is_as_pinned && self.readable.load(Ordering::Relaxed) {
+            return true;
+        }
+        let may_read = root.may_read(file.as_fd(), self.stamp.kind());
+        if is_as_pinned {
+            self.readable.store(may_read, Ordering::Relaxed);
+        }
+        may_read
     }
 
     /// The state, and what the name leads to if it was looked up.
@@ -385,6 +415,7 @@ pub(crate) struct VersionTable(Mutex<HashMap<Key, Weak<Version>>>);
 /// What versions have to agree on to be one.
 #[derive(Debug, PartialEq, Eq)]
 struct Key {
+    root: Arc<HostRoot>,
     host_path: Arc<Path>,
     device: u64,
     inode: u64,
@@ -405,6 +436,7 @@ impl VersionTable {
     ) -> Arc<Version> {
         let key = Key::of(
             &new.file.stamp,
+            &new.location,
             &new.host_path,
             new.executable,
             new.on_change,
@@ -434,6 +466,7 @@ impl VersionTable {
             location: new.location,
             pin: kept.map_or_else(|| Pin::Stamp(Mutex::default()), Pin::Descriptor),
             opened: AtomicBool::new(false),
+            readable: AtomicBool::new(false),
             touched: Touched::default(),
             noticed: OnceLock::new(),
             table: Arc::downgrade(self),
@@ -444,6 +477,7 @@ impl VersionTable {
     fn forget(&self, version: &Version) {
         let key = Key::of(
             &version.stamp,
+            &version.location,
             &version.host_path,
             version.executable,
             version.on_change,
@@ -469,11 +503,13 @@ impl Hash for Key {
 impl Key {
     fn of(
         stamp: &Stamp,
+        location: &Location,
         host_path: &Arc<Path>,
         executable: Option<bool>,
         on_change: OnChange,
     ) -> Self {
         Self {
+            root: location.root().clone(),
             host_path: host_path.clone(),
             device: stamp.device,
             inode: stamp.inode,

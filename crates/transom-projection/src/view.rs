@@ -3,16 +3,16 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, RwLock};
 
-use transom_module::{ItemId, ItemKind, Lifetime};
+use transom_module::{Invalidation, ItemId, ItemKind, Lifetime};
 
-use crate::host::HostDirectory;
+use crate::host::{HostDirectory, HostRoot};
 use crate::pin::{PinError, Pinner};
 use crate::shared::Shared;
-use crate::sync::read;
+use crate::sync::{lock, read, write};
 use crate::trace::{AbsentNames, Touched};
 use crate::tree::NodeId;
 use crate::whole::{Symlink, WholeDirectory};
-use crate::{Errors, OnChange, Tree, Version, ViewPath};
+use crate::{Charge, Errors, OnChange, Tree, Version, ViewPath};
 
 /// The number of a view in its projection, and as text (`v1`) its name in the
 /// volume's root.
@@ -118,11 +118,13 @@ impl View {
     pub(crate) fn pin(
         id: ViewId,
         shared: Arc<Shared>,
+        host: Arc<HostRoot>,
         tree: Tree,
         options: ViewOptions,
+        charge: Charge,
     ) -> Result<Self, Errors<PinError>> {
         let ids = shared.next_ids(tree.nodes().len());
-        let pinner = Pinner::new(shared, options);
+        let pinner = Pinner::new(shared, host, options, charge);
         let pins = pinner.pin_tree(&tree, ids)?;
         Ok(Self {
             id,
@@ -148,6 +150,32 @@ impl View {
     #[must_use]
     pub fn epoch(&self) -> u32 {
         read(&self.state).epoch
+    }
+
+    /// Gives back all that it pins: it is an empty directory from now on, for
+    /// those who have it mounted too. Files that are open stay open. Returns
+    /// what the kernel has to forget.
+    pub(crate) fn empty(&self) -> Vec<Invalidation> {
+        let _turn = lock(&self.steering);
+        let mut state = write(&self.state);
+        let root = state.pins[NodeId::ROOT.index()].id();
+        let name = |child| Invalidation::Name {
+            directory: root,
+            name: state.tree.node(child).checked_name(),
+        };
+        let mut forgotten: Vec<_> = state.tree.sorted(NodeId::ROOT).map(name).collect();
+        forgotten.push(Invalidation::Listing(root));
+        let emptied = State {
+            tree: Tree::empty(),
+            pins: vec![Pinned::directory(root)],
+            epoch: state.epoch.saturating_add(1),
+            is_unsettled: false,
+        };
+        let pinned = std::mem::replace(&mut *state, emptied);
+        // Closing thousands of files takes a while, in which others may ask.
+        drop(state);
+        drop(pinned);
+        forgotten
     }
 
     /// Counts what is in it.
@@ -213,8 +241,9 @@ impl State {
 
     /// Whether `node` still is the directory that was given the number `id`.
     pub(crate) fn is_directory(&self, node: NodeId, id: ItemId) -> bool {
-        self.is_live(node)
-            && matches!(self.pins[node.index()], Pinned::Directory { id: now, .. } if now == id)
+        // An emptied view has no such node at all.
+        matches!(self.pins.get(node.index()), Some(Pinned::Directory { id: now, .. }) if *now == id)
+            && self.is_live(node)
     }
 }
 

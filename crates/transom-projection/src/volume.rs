@@ -71,7 +71,7 @@ impl Volume for Projection {
                 .find(name, &view.pinner)
                 .map_err(|error| {
                     let path = directory.host.path().join(name);
-                    Error::from_host(error, format!("cannot look at `{}`", shown(&path)))
+                    refusal(error, || format!("cannot look at `{}`", shown(&path)))
                 })?
                 .map(|child| Inner::of_child(view, child)),
             Inner::File(_) | Inner::Symlink(_) => return Err(Errno::ENOTDIR.into()),
@@ -267,7 +267,7 @@ impl Projection {
             })
             .map_err(|error| {
                 let path = shown(directory.host.path());
-                Error::from_host(error, format!("cannot list `{path}`"))
+                refusal(error, || format!("cannot list `{path}`"))
             })
     }
 }
@@ -306,7 +306,13 @@ impl Item {
             return;
         };
         let directory = match &self.0 {
-            Inner::Directory { node, .. } => &read(&view.state).tree.path(*node),
+            Inner::Directory { node, id, .. } => {
+                let state = read(&view.state);
+                if !state.is_directory(*node, *id) {
+                    return;
+                }
+                &state.tree.path(*node)
+            }
             Inner::Whole { directory, .. } => &directory.path,
             _ => return,
         };
@@ -347,12 +353,24 @@ impl Inner {
         match self {
             Self::Root => {}
             Self::Directory { view, node, .. } => {
-                read(&view.state).pins[node.index()].touched().note(touch);
+                // An emptied view has no such node.
+                if let Some(pinned) = read(&view.state).pins.get(node.index()) {
+                    pinned.touched().note(touch);
+                }
             }
             Self::Whole { directory, .. } => directory.touched.note(touch),
             Self::File(version) => version.touched().note(touch),
             Self::Symlink(link) => link.touched.note(touch),
         }
+    }
+}
+
+/// What a request below a whole directory fails with. A missing permission is
+/// for whoever asks to know, not for the operator.
+fn refusal(error: std::io::Error, message: impl FnOnce() -> String) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => Errno::EACCES.into(),
+        _ => Error::from_host(error, message()),
     }
 }
 

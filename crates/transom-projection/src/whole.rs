@@ -107,7 +107,7 @@ impl WholeDirectory {
         pinner.count_name()?;
         let location = match outward {
             false => Location::Directory(self.host.clone()),
-            true => Location::Host(pinner.shared.host.clone()),
+            true => Location::Host(pinner.host.clone()),
         };
         let found = self.pin(&name, file, kind, location, pinner)?;
         // Whoever was first decides.
@@ -138,7 +138,7 @@ impl WholeDirectory {
     /// What a link leads to on the host. Nothing if that is a directory which
     /// this one lies in: it would have no end.
     fn follow(&self, name: &OsStr, pinner: &Pinner) -> io::Result<Option<(HostFile, ItemKind)>> {
-        let file = match pinner.shared.host.open(&self.host.path().join(name)) {
+        let file = match pinner.host.open(&self.host.path().join(name)) {
             Ok(file) => file,
             Err(error) => return absent_or(error),
         };
@@ -189,7 +189,10 @@ impl WholeDirectory {
         mut visit: impl FnMut(&OsStr, ItemKind, Cookie) -> bool,
     ) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(self.host.descriptor()?, c".", flags, Mode::empty())?;
+        let directory = self.host.root().act(|| {
+            let directory = self.host.descriptor()?;
+            Ok(rustix::fs::openat(directory, c".", flags, Mode::empty())?)
+        })?;
         if from != Cookie::default() {
             rustix::fs::seek(&directory, SeekFrom::Start(from.0))?;
         }

@@ -22,6 +22,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::panic;
 use std::thread;
 
+use rustix::fs::{Mode, OFlags};
+
 /// Writes each message to `file` with one call, in a thread apart, and returns
 /// what became of each.
 ///
@@ -35,6 +37,16 @@ pub fn write_apart(
         let write = |message: &_| rustix::io::write(file, AsRef::as_ref(message)).map(drop);
         messages.iter().map(write).collect()
     })
+}
+
+/// Has the kernel write back what is in its caches of the file system whose
+/// mount this is, in a thread apart: `syncfs(2)`.
+pub fn write_back_apart(mount: impl AsFd) -> io::Result<()> {
+    apart("write-back-apart", mount.as_fd(), |mount| {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(mount, c".", flags, Mode::empty())?;
+        Ok(rustix::fs::syncfs(root)?)
+    })?
 }
 
 /// Runs `work` in a thread with a table of open files that holds `kept` alone.

@@ -1,4 +1,6 @@
-//! Making files as somebody else: the file system credentials of one thread.
+//! Acting as somebody else: the file system credentials of one thread.
+//!
+//! # Making files
 //!
 //! What a new file is like, the kernel decides by the thread that makes it:
 //! its owner and group, whether it may keep a set-group-id bit, what a default
@@ -13,9 +15,24 @@
 //! them back afterwards. Where the other's right comes from a group we do not
 //! know of, the file system then refuses what was allowed when the other asked;
 //! only then are those capabilities raised that let it pass.
+//!
+//! # Opening files
+//!
+//! A server that opens files for a [`Client`] must open none that the client
+//! could not have opened. So the thread takes user, group and all supplementary
+//! groups of the client, and puts aside every capability: besides those over
+//! files there are some that the kernel asks about when special files are
+//! opened. Nothing is raised if an open is refused.
+//!
+//! Only the ids for file systems change, not the effective ones: while those
+//! are the client's, it could change priority and processors of the thread
+//! (`sched_setattr(2)` compares effective ids), which works for others too. The
+//! price is that a few file systems ask about other ids than those for file
+//! systems. Who opens for clients has to know them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::sync::Arc;
 
 use rustix::fs::{Gid, Mode};
 use rustix::io::{Errno, Result};
@@ -29,6 +46,8 @@ const TO_PASS: CapabilitySet = CapabilitySet::DAC_OVERRIDE
 
 thread_local! {
     static IS_PREPARED: Cell<bool> = const { Cell::new(false) };
+    /// For whom this thread opens files now.
+    static CLIENT: RefCell<Option<Arc<Client>>> = const { RefCell::new(None) };
     /// The umask that this thread has set for itself alone.
     static UMASK: Cell<Option<u16>> = const { Cell::new(None) };
 }
@@ -44,6 +63,17 @@ pub struct Maker {
     pub group: Option<u32>,
     /// Permission bits to take away, unless an access control list decides.
     pub umask: u16,
+}
+
+/// Somebody for whom files are opened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary group ids.
+    pub groups: Vec<u32>,
 }
 
 /// The credentials that the threads of this process have by themselves.
@@ -90,7 +120,8 @@ impl Credentials {
         if !self.may_change {
             return Err(Errno::PERM);
         }
-        let other = Other::become_maker(self, maker)?;
+        let group = maker.group.map(Gid::from_raw);
+        let other = Other::become_somebody(self, maker.uid, maker.gid, group.as_slice())?;
         match make() {
             Err(Errno::ACCESS | Errno::PERM) => {
                 other.may_pass()?;
@@ -98,6 +129,40 @@ impl Credentials {
             }
             result => result,
         }
+    }
+
+    /// Whether [`act_as`](Self::act_as) works for other users than our own.
+    #[must_use]
+    pub fn may_act_for_others(&self) -> bool {
+        self.may_change
+    }
+
+    /// Calls `act` with the rights that `client` has over files, and without a
+    /// capability. Does nothing more than that if the thread acts for `client`
+    /// already, so that whoever opens many files can change credentials once.
+    ///
+    /// For good, the thread becomes what [`make_for`](Self::make_for) makes it.
+    ///
+    /// `EPERM` if this process is not root, if its user namespace does not know
+    /// the client's ids, or if the thread acts for another client.
+    pub fn act_as<T>(&self, client: &Arc<Client>, act: impl FnOnce() -> T) -> Result<T> {
+        let acts_already = CLIENT.with_borrow(|now| match now {
+            None => Ok(false),
+            Some(now) if Arc::ptr_eq(now, client) || now == client => Ok(true),
+            Some(_) => Err(Errno::PERM),
+        })?;
+        if acts_already {
+            return Ok(act());
+        }
+        if !self.may_change {
+            return Err(Errno::PERM);
+        }
+        self.prepare_thread()?;
+        let groups: Vec<_> = client.groups.iter().copied().map(Gid::from_raw).collect();
+        let other = Other::become_somebody(self, client.uid, client.gid, &groups)?;
+        other.may_nothing()?;
+        CLIENT.set(Some(Arc::clone(client)));
+        Ok(act())
     }
 
     fn prepare_thread(&self) -> Result<()> {
@@ -139,21 +204,28 @@ fn set_umask(umask: u16) {
 /// The calling thread acts for somebody else.
 struct Other<'own> {
     own: &'own Credentials,
-    maker: Maker,
+    uid: u32,
+    gid: u32,
+    has_groups: bool,
 }
 
 impl<'own> Other<'own> {
-    fn become_maker(own: &'own Credentials, maker: Maker) -> Result<Self> {
+    fn become_somebody(own: &'own Credentials, uid: u32, gid: u32, groups: &[Gid]) -> Result<Self> {
         // From here on, whatever was done is undone.
-        let other = Self { own, maker };
-        if let Some(group) = maker.group {
-            rustix::thread::set_thread_groups(&[Gid::from_raw(group)])?;
+        let other = Self {
+            own,
+            uid,
+            gid,
+            has_groups: !groups.is_empty(),
+        };
+        if other.has_groups {
+            rustix::thread::set_thread_groups(groups)?;
         }
-        if maker.gid != own.gid {
-            set_fs_id(libc::SYS_setfsgid, maker.gid)?;
+        if gid != own.gid {
+            set_fs_id(libc::SYS_setfsgid, gid)?;
         }
-        if maker.uid != own.uid {
-            set_fs_id(libc::SYS_setfsuid, maker.uid)?;
+        if uid != own.uid {
+            set_fs_id(libc::SYS_setfsuid, uid)?;
         }
         Ok(other)
     }
@@ -164,15 +236,26 @@ impl<'own> Other<'own> {
         rustix::thread::set_capabilities(None, capabilities)
     }
 
+    fn may_nothing(&self) -> Result<()> {
+        let capabilities = CapabilitySets {
+            effective: CapabilitySet::empty(),
+            ..self.own.capabilities
+        };
+        rustix::thread::set_capabilities(None, capabilities)
+    }
+
     fn undo(&self) -> Result<()> {
-        let (own, maker) = (self.own, self.maker);
-        if maker.uid != own.uid {
+        let own = self.own;
+        if CLIENT.take().is_some() {
+            rustix::thread::set_capabilities(None, own.capabilities)?;
+        }
+        if self.uid != own.uid {
             set_fs_id(libc::SYS_setfsuid, own.uid)?;
         }
-        if maker.gid != own.gid {
+        if self.gid != own.gid {
             set_fs_id(libc::SYS_setfsgid, own.gid)?;
         }
-        if maker.group.is_some() {
+        if self.has_groups {
             rustix::thread::set_thread_groups(&[])?;
         }
         Ok(())

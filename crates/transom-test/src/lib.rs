@@ -13,8 +13,8 @@
 //!   with, and the way an action reads them.
 //! * [`model`]: a naive view to compare the real one with; [`files`]: a naive
 //!   tree of files that can be changed.
-//!
 //! * [`bazel`]: what Bazel does with a sandbox backend.
+//! * [`python_with_varlink`]: a client of the control plane that is not ours.
 //!
 //! What a fixture takes from the machine (a mount, a loop device, a trace
 //! instance), its `Drop` gives back.
@@ -35,6 +35,7 @@ mod skip;
 mod temp_dir;
 mod tmpfs;
 mod unprivileged;
+mod varlink;
 mod workload;
 
 pub use host_state::HostState;
@@ -48,4 +49,5 @@ pub use skip::{announce_skip, is_root};
 pub use temp_dir::temp_dir;
 pub use tmpfs::Tmpfs;
 pub use unprivileged::Unprivileged;
+pub use varlink::python_with_varlink;
 pub use workload::{InputFile, READ_BYTES_MAX, ReadTotals, read_files};

@@ -2,15 +2,25 @@
 //! text and the manual.
 
 pub(crate) mod bazel_sandbox;
+mod block;
+mod cleanup;
 mod completions;
+mod events;
 mod explain;
 mod install_helper;
 mod label;
+mod load;
 mod modules;
 mod mount;
+mod probe;
 pub(crate) mod run;
+mod serve;
+mod status;
 mod sync;
+mod task;
+mod top;
 mod view;
+mod volume;
 mod wrap;
 
 use std::fs::{File, OpenOptions};
@@ -47,6 +57,8 @@ Environment:
                    in /run/transom (root) or the directory for temporary files
   TRANSOM_MODULES  the file that says which modules are disabled [default:
                    /etc/transom/modules.json]
+  TRANSOM_SOCKET   where the daemon listens [default:
+                   /run/transom-host/control]
   NO_COLOR         if set, nothing is coloured";
 
 #[derive(Debug, Subcommand)]
@@ -57,6 +69,20 @@ pub(crate) enum Command {
     Wrap(wrap::WrapArguments),
     Mount(mount::MountArguments),
     Modules(modules::ModulesArguments),
+    Serve(serve::ServeArguments),
+    Status(status::StatusArguments),
+    Top(top::TopArguments),
+    Probe(probe::ProbeArguments),
+    Load(load::LoadArguments),
+    Offer(load::OfferArguments),
+    Unload(load::UnloadArguments),
+    Volume(volume::VolumeArguments),
+    Block(block::BlockArguments),
+    Task(task::TaskArguments),
+    Check(task::CheckArguments),
+    Format(task::FormatArguments),
+    Events(events::EventsArguments),
+    Cleanup(cleanup::CleanupArguments),
     Sync(sync::SyncArguments),
     Label(label::LabelArguments),
     InstallHelper(install_helper::InstallHelperArguments),
@@ -73,6 +99,20 @@ impl Command {
             Self::Wrap(arguments) => Ok(wrap::wrap(&arguments)),
             Self::Mount(arguments) => mount::mount(arguments),
             Self::Modules(arguments) => modules::modules(&arguments),
+            Self::Serve(arguments) => serve::serve(&arguments),
+            Self::Status(arguments) => status::status(&arguments),
+            Self::Top(arguments) => top::top(&arguments),
+            Self::Probe(arguments) => probe::probe(&arguments),
+            Self::Load(arguments) => load::load(&arguments),
+            Self::Offer(arguments) => load::offer(&arguments),
+            Self::Unload(arguments) => load::unload(&arguments),
+            Self::Volume(arguments) => volume::volume(arguments),
+            Self::Block(arguments) => block::block(arguments),
+            Self::Task(arguments) => task::task(arguments),
+            Self::Check(arguments) => task::check(&arguments),
+            Self::Format(arguments) => task::format(&arguments),
+            Self::Events(arguments) => events::events(&arguments),
+            Self::Cleanup(arguments) => cleanup::cleanup(&arguments),
             Self::Sync(arguments) => sync::sync(&arguments),
             Self::Label(arguments) => label::label(&arguments),
             Self::InstallHelper(arguments) => install_helper::install_helper(&arguments),

@@ -1,17 +1,16 @@
 //! The control interface of a running view.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
-use transom_control::{Change, Description, Explanation, Refusal, Service};
+use transom_control::Bytes;
+use transom_control::view::{Change, Description, Error, Explanation};
 use transom_projection::manifest::Document;
 use transom_projection::{Change as ViewChange, Declaration, Manifest, View, ViewPath, shown};
 use transom_view::Served;
@@ -29,7 +28,7 @@ pub(crate) struct ViewService {
     pub(crate) engine: &'static str,
 }
 
-impl Service for ViewService {
+impl transom_control::view::ViewService for ViewService {
     fn describe(&self) -> Description {
         let statistics = self.view.statistics();
         Description {
@@ -42,31 +41,27 @@ impl Service for ViewService {
         }
     }
 
-    fn update(&self, changes: &[Change]) -> Result<u64, Refusal> {
-        let refused = |error: anyhow::Error| Refusal::Refused(format!("{error:#}"));
+    fn update(&self, changes: &[Change]) -> Result<u64, Error> {
         let changes = changes
             .iter()
             .map(view_change)
             .collect::<anyhow::Result<_>>()
-            .map_err(refused)?;
-        let update = self
-            .view
-            .prepare(changes)
-            .map_err(|error| Refusal::Refused(error.to_string()))?;
+            .map_err(|error| refused(format_args!("{error:#}")))?;
+        let update = self.view.prepare(changes).map_err(|error| refused(error))?;
         self.served
             .invalidate(update.names())
-            .map_err(|error| Refusal::Refused(format!("the kernel could not be told: {error}")))?;
+            .map_err(|error| refused(format_args!("the kernel could not be told: {error}")))?;
         let listings = update.apply();
         self.served.invalidate(&listings).map_err(|error| {
-            Refusal::Refused(format!(
+            refused(format_args!(
                 "applied, but the kernel could not be told to list directories anew: {error}"
             ))
         })?;
         Ok(self.view.epoch().into())
     }
 
-    fn explain(&self, path: &Value) -> Result<Explanation, Refusal> {
-        let path = path_of(path).map_err(|error| Refusal::Refused(format!("{error:#}")))?;
+    fn explain(&self, path: &Bytes) -> Result<Explanation, Error> {
+        let path = path_of(path).map_err(|error| refused(format_args!("{error:#}")))?;
         let explanation = self.view.explain(&path);
         let text = explanation.to_string();
         Ok(Explanation {
@@ -75,12 +70,12 @@ impl Service for ViewService {
         })
     }
 
-    fn trace(&self) -> Result<Value, Refusal> {
+    fn trace(&self) -> Result<Value, Error> {
         match self.view.trace() {
             Some(report) => Ok(serde_json::to_value(report).unwrap_or_default()),
-            None => Err(Refusal::Unavailable(
-                "the view is not traced; start it with `--trace FILE`".into(),
-            )),
+            None => Err(Error::Unavailable {
+                message: "the view is not traced; start it with `--trace FILE`".into(),
+            }),
         }
     }
 
@@ -103,7 +98,7 @@ fn view_change(change: &Change) -> anyhow::Result<ViewChange> {
         Change::Withdraw(name) => ViewChange::Withdraw(path_of(name)?),
         Change::Redirect { name, file } => ViewChange::Redirect {
             name: path_of(name)?,
-            source: PathBuf::from(bytes_of(file)?),
+            source: file.as_path().to_owned(),
         },
     })
 }
@@ -133,26 +128,14 @@ fn declaration(input: &Value) -> anyhow::Result<Declaration> {
     }
 }
 
-fn path_of(value: &Value) -> anyhow::Result<ViewPath> {
-    let bytes = bytes_of(value)?;
+fn path_of(bytes: &Bytes) -> anyhow::Result<ViewPath> {
+    let bytes: &OsStr = bytes.as_ref();
     ViewPath::parse_inside(bytes.as_bytes()).with_context(|| format!("`{}`", shown(&bytes)))
 }
 
-/// Bytes as JSON has them: a string, or `{"base64": "..."}`.
-fn bytes_of(value: &Value) -> anyhow::Result<OsString> {
-    match (value.as_str(), value.get("base64").and_then(Value::as_str)) {
-        (Some(text), _) => Ok(text.into()),
-        (None, Some(encoded)) => Ok(OsString::from_vec(BASE64.decode(encoded)?)),
-        (None, None) => bail!("{value} is neither a string nor {{\"base64\": ...}}"),
-    }
-}
-
-/// Bytes for JSON: the inverse of [`bytes_of`].
-pub(crate) fn to_value(bytes: &OsStr) -> Value {
-    match bytes.to_str() {
-        Some(text) => text.into(),
-        None => json!({ "base64": BASE64.encode(bytes.as_bytes()) }),
-    }
+fn refused(message: impl fmt::Display) -> Error {
+    let message = message.to_string();
+    Error::Refused { message }
 }
 
 /// The directory of the sockets of this user's running views.
@@ -176,15 +159,6 @@ pub(crate) fn socket(name: &str) -> anyhow::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_survive_json() {
-        for bytes in [&b"src/main.c"[..], b"\xff\xfe"] {
-            let bytes = OsStr::from_bytes(bytes);
-            assert_eq!(bytes_of(&to_value(bytes)).unwrap(), bytes);
-        }
-        assert!(bytes_of(&json!(7)).is_err());
-    }
 
     #[test]
     fn names_of_views_are_file_names() {

@@ -7,6 +7,7 @@
 mod commands;
 mod control;
 mod covers;
+mod daemon;
 mod declared;
 mod engine;
 mod exit;

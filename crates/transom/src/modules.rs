@@ -1,6 +1,7 @@
 //! The table of what is built in.
 
-use transom_host::{Enablement, Host, Modules};
+use transom_concat::ConcatModule;
+use transom_host::{Enablement, Host, HostOptions, Modules};
 use transom_passthrough::PassthroughModule;
 
 /// Names another file than [`ENABLEMENT_FILE`].
@@ -11,7 +12,7 @@ const ENABLEMENT_FILE: &str = "/etc/transom/modules.json";
 
 /// Every module of this program.
 pub(crate) fn built_in() -> Modules {
-    Modules::new().with(PassthroughModule)
+    Modules::new().with(PassthroughModule).with(ConcatModule)
 }
 
 /// Which modules may be loaded on this machine.
@@ -24,6 +25,6 @@ pub(crate) fn enablement() -> Enablement {
 }
 
 /// Loads with these modules.
-pub(crate) fn host() -> Host {
-    Host::new(built_in(), enablement())
+pub(crate) fn host() -> transom_module::Result<Host> {
+    Host::new(built_in(), enablement(), HostOptions::default())
 }

@@ -16,7 +16,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{self, Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,16 +24,16 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags};
+use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, UnmountFlags};
+use rustix::mount::MountAttrFlags;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::LinkNameSpaceType;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use transom_fuse::{Options, Passthrough};
-use transom_host::{Host, Load, Mounted};
-use transom_module::LoadOptions;
+use transom_host::{Attachment, Hold, Host, Load, Mounted, Target, Unmount, VolumeId};
+use transom_module::{ContainerId, Listing, LoadOptions};
 use transom_sandbox::privilege::{self, Privilege};
 
 use crate::commands::run::raise_descriptor_limit;
@@ -158,18 +158,22 @@ pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> 
         return Ok(());
     }
     raise_descriptor_limit();
-    let target = Target::open(&request.target)?;
-    let host = modules::host();
-    load(&host, request, &options)?;
-    let Mounted { mount, served } = mount(&host, request, &options)?;
-    let attached = target.attach(mount)?;
-    let settled = attached
-        .clone()
-        .unmount_on_signal()
-        .and_then(|()| leave_surroundings(place, log.as_ref()));
+    let target = open_target(&request.target)?;
+    let host = modules::host()?;
+    let container = load(&host, request, &options)?;
+    let volume = VolumeId {
+        container,
+        key: Listing::ONLY.into(),
+    };
+    let Mounted { mount, served, .. } = mount(&host, &volume, request, &options)?;
+    let attached = target
+        .attach(mount)
+        .with_context(|| format!("cannot mount on `{}`", request.target.display()))?;
+    let settled =
+        unmount_on_signal(attached.clone()).and_then(|()| leave_surroundings(place, log.as_ref()));
     if let Err(error) = settled {
         // Without a server it would answer nothing.
-        attached.unmount()?;
+        attached.detach()?;
         return Err(error.into());
     }
     drop(log);
@@ -180,7 +184,7 @@ pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> 
         opens_by_transom = statistics.served_opens,
         "unmounted"
     );
-    host.unload(&request.module, &request.source)?;
+    host.unload(container, Unmount::Orderly)?;
     Ok(())
 }
 
@@ -206,10 +210,15 @@ fn open_log(path: &Path) -> anyhow::Result<File> {
     log.with_context(|| format!("cannot write the log {}", path.display()))
 }
 
-fn load(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow::Result<()> {
-    Ok(host.load(&Load {
+fn load(
+    host: &Host,
+    request: &MountRequest,
+    options: &MountOptions,
+) -> anyhow::Result<ContainerId> {
+    let resource = host.open(Some(&request.module), &request.source, options.read_only)?;
+    Ok(host.load(Load {
         module: &request.module,
-        resource: &request.source,
+        resources: vec![resource],
         options: LoadOptions {
             read_only: options.read_only,
             degraded: false,
@@ -217,10 +226,17 @@ fn load(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow::
             named: options.named.clone(),
         },
         force: request.force,
+        owner: rustix::process::getuid().as_raw(),
+        cache_bytes: None,
     })?)
 }
 
-fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow::Result<Mounted> {
+fn mount(
+    host: &Host,
+    volume: &VolumeId,
+    request: &MountRequest,
+    options: &MountOptions,
+) -> anyhow::Result<Mounted> {
     let source = fs::canonicalize(&request.source).unwrap_or_else(|_| request.source.clone());
     let mut attributes = options.mount_attributes();
     if is_read_only_directory(&source)? {
@@ -240,7 +256,12 @@ fn mount(host: &Host, request: &MountRequest, options: &MountOptions) -> anyhow:
         items_max: items_max(),
         ..Options::default()
     };
-    let mounted = host.mount(&request.module, &request.source, &session)?;
+    let mounted = host.mount(
+        volume,
+        &session,
+        Hold::No,
+        rustix::process::getuid().as_raw(),
+    )?;
     let is_required = matches!(
         options.passthrough,
         PassthroughChoice::Ro | PassthroughChoice::Rw
@@ -268,98 +289,29 @@ pub(crate) fn items_max() -> usize {
     usize::try_from(limit / 4 * 3).unwrap_or(usize::MAX)
 }
 
-/// The directory to mount on.
-pub(crate) struct Target {
-    pub(crate) path: PathBuf,
-    /// Opened with `O_PATH`.
-    pub(crate) directory: OwnedFd,
+/// Opens the directory to mount on.
+pub(crate) fn open_target(path: &Path) -> anyhow::Result<Target> {
+    Target::open(path).with_context(|| format!("cannot mount on `{}`", path.display()))
 }
 
-impl Target {
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let failed = || format!("cannot mount on `{}`", path.display());
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(CWD, path, flags, Mode::empty()).with_context(failed)?;
-        let path = fs::canonicalize(path).with_context(failed)?;
-        Ok(Self { path, directory })
-    }
-
-    /// Puts a mount where it belongs. Both it and the directory are let go:
-    /// they would keep it, and what it lies on, from being unmounted.
-    pub(crate) fn attach(self, mount: OwnedFd) -> anyhow::Result<Attached> {
-        let id = mount_id(&mount)?;
-        transom_sys::mount::attach(&mount, &self.directory, c"")
-            .with_context(|| format!("cannot mount on `{}`", self.path.display()))?;
-        drop(mount);
-        Ok(Attached {
-            path: self.path,
-            id,
-        })
-    }
-}
-
-/// Our mount, and where it was put.
-#[derive(Debug, Clone)]
-pub(crate) struct Attached {
-    pub(crate) path: PathBuf,
-    pub(crate) id: u64,
-}
-
-impl Attached {
-    /// Unmounts when this process is to end. If others still use the mount
-    /// then, it ends when they are done, or is told a second time.
-    fn unmount_on_signal(self) -> io::Result<()> {
-        let mut told = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-        let wait = move || {
-            let mut signals = told.forever();
-            signals.next();
-            if let Err(error) = self.unmount() {
-                tracing::warn!(%error, "{} cannot be unmounted", self.path.display());
-            }
-            thread::sleep(IN_USE_TOLD_AFTER);
-            tracing::warn!("still in use; the next signal ends it nevertheless");
-            if let Some(signal) = signals.next() {
-                signals::die_of(signal);
-            }
-        };
-        thread::Builder::new().name("signals".into()).spawn(wait)?;
-        Ok(())
-    }
-
-    /// The mount that is at `path` now.
-    pub(crate) fn at(path: PathBuf) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let there = rustix::fs::open(&path, flags, Mode::empty())?;
-        Ok(Self {
-            id: mount_id(&there)?,
-            path,
-        })
-    }
-
-    /// Unmounts, unless it is not there any more.
-    pub(crate) fn unmount(&self) -> io::Result<()> {
-        if Self::at(self.path.clone())?.id != self.id {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "something else is mounted there",
-            ));
+/// Unmounts when this process is to end. If others still use the mount then, it
+/// ends when they are done, or is told a second time.
+fn unmount_on_signal(mounted: Attachment) -> io::Result<()> {
+    let mut told = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let wait = move || {
+        let mut signals = told.forever();
+        signals.next();
+        if let Err(error) = mounted.detach() {
+            tracing::warn!(%error, "{} cannot be unmounted", mounted.path().display());
         }
-        detach(&self.path)
-    }
-}
-
-/// Unmounts whatever is on top at `path`, at once and for everybody.
-pub(crate) fn detach(path: &Path) -> io::Result<()> {
-    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-    Ok(rustix::mount::unmount(path, flags)?)
-}
-
-/// The number of a mount, which no other one ever gets.
-fn mount_id(mount: impl AsFd) -> rustix::io::Result<u64> {
-    /// `STATX_MNT_ID_UNIQUE` of `<linux/stat.h>`.
-    const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    Ok(rustix::fs::statx(mount, c"", flags, UNIQUE)?.stx_mnt_id)
+        thread::sleep(IN_USE_TOLD_AFTER);
+        tracing::warn!("still in use; the next signal ends it nevertheless");
+        if let Some(signal) = signals.next() {
+            signals::die_of(signal);
+        }
+    };
+    thread::Builder::new().name("signals".into()).spawn(wait)?;
+    Ok(())
 }
 
 /// Lets go of everything that belongs to whoever started the server, and tells

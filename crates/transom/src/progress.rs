@@ -25,6 +25,38 @@ impl Progress {
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(Some(bar))
     }
+
+    /// Shows a task that the daemon does.
+    pub(crate) fn of_task(kind: &str) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::no_length().with_message(kind.to_owned());
+        let style = "{msg} {wide_bar} {percent}% {elapsed} (left: {eta})";
+        Self(Some(match ProgressStyle::with_template(style) {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }))
+    }
+
+    /// So much of so much is done.
+    pub(crate) fn set(&self, done: u64, of: u64, is_paused: bool) {
+        if let Some(bar) = &self.0 {
+            if of > 0 {
+                bar.set_length(of);
+            }
+            bar.set_position(done);
+            bar.set_prefix(if is_paused { "paused" } else { "" });
+        }
+    }
+
+    /// Does something that writes to the terminal.
+    pub(crate) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
 }
 
 impl Drop for Progress {

@@ -19,6 +19,7 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::num::NonZero;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use transom_bazel::sandboxfs::{self, Ended, HandleRequests, Rejected, Request, Sandboxes};
 use transom_fuse::Session;
+use transom_host::Target;
 use transom_module::Lifetime;
 use transom_passthrough::Passthrough;
 use transom_projection::{HostRoot, Projection, ProjectionOptions};
@@ -39,7 +41,7 @@ use transom_sandbox::privilege::{self, Privilege};
 
 use crate::commands::run::raise_descriptor_limit;
 use crate::exit;
-use crate::mounting::{Target, items_max};
+use crate::mounting::{items_max, open_target};
 use crate::summary::Requests;
 use caretaker::Caretaker;
 
@@ -153,7 +155,7 @@ fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     raise_descriptor_limit();
     place::clear(&mount_point)?;
     let mut caretaker = Caretaker::start(&mount_point)?;
-    let target = Target::open(&mount_point)?;
+    let target = open_target(&mount_point)?;
     let privilege = privilege::detect()?;
     let sandboxes = sandboxes(&target, privilege)?;
     let (session, mounted) = place::mount(&sandboxes, target, privilege, arguments.allow)?;
@@ -208,7 +210,7 @@ fn sandboxes(target: &Target, privilege: Privilege) -> anyhow::Result<Sandboxes>
         },
     );
     let cached = Lifetime::for_duration(WRITTEN_CACHED);
-    let written = Passthrough::of_adopted(target.directory.try_clone()?, cached)?;
+    let written = Passthrough::of_adopted(target.as_fd().try_clone_to_owned()?, cached)?;
     Ok(Sandboxes::new(projection, written)?)
 }
 

@@ -8,13 +8,12 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
-use serde_json::Value;
+use transom_control::Bytes;
 use transom_fuse::{Opcode, Statistics};
 use transom_projection::{ChangedInput, ViewPath, ViewStatistics, shown};
 use transom_sandbox::{Exit, Output, Usage};
 
 use crate::commands::run::ReportArguments;
-use crate::control::to_value;
 use crate::result_files::write_to;
 use crate::streams;
 
@@ -36,7 +35,7 @@ pub(crate) struct Summary {
     /// Names written in scratch that are not declared.
     pub(crate) undeclared_writes: Vec<ViewPath>,
     /// Where the scratch directory was kept.
-    pub(crate) kept: Option<Value>,
+    pub(crate) kept: Option<Bytes>,
     /// Present if there was a view and the command ran in it.
     #[serde(flatten)]
     pub(crate) measured: Option<Measured>,
@@ -95,9 +94,9 @@ impl From<Exit> for ExitSummary {
 #[derive(Debug, Serialize)]
 pub(crate) struct OutputSummary {
     /// Bytes that are no text as `{"base64": ...}`, as everywhere.
-    name: Value,
+    name: Bytes,
     /// Absolute and without detours.
-    destination: Value,
+    destination: Bytes,
     pub(crate) state: OutputState,
     #[serde(skip)]
     path: PathBuf,
@@ -107,8 +106,8 @@ impl OutputSummary {
     pub(crate) fn new(output: &Output, state: OutputState) -> Self {
         let path = direct(&output.destination);
         Self {
-            name: to_value(output.path.as_os_str()),
-            destination: to_value(path.as_os_str()),
+            name: Bytes::from(output.path.as_os_str()),
+            destination: Bytes::from(&path),
             state,
             path,
         }
@@ -305,7 +304,7 @@ impl Summary {
         for name in &self.undeclared_writes {
             writeln!(out, "  {BAD}undeclared write{BAD:#} {name}")?;
         }
-        if let Some(path) = self.kept.as_ref().and_then(Value::as_str) {
+        if let Some(path) = self.kept.as_ref().and_then(|path| path.as_path().to_str()) {
             writeln!(out, "  kept      {}", shown(path))?;
         }
         if details {

@@ -14,7 +14,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("transom-fuse", &["transom-module", "transom-sys"]),
     (
         "transom-host",
-        &["transom-fuse", "transom-module", "transom-sys"],
+        &[
+            "transom-block",
+            "transom-fuse",
+            "transom-module",
+            "transom-sys",
+        ],
     ),
     (
         "transom-block",
@@ -36,7 +41,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "transom-sandbox",
         ],
     ),
-    ("transom-control", &[]),
+    (
+        "transom-daemon",
+        &[
+            "transom-block",
+            "transom-control",
+            "transom-fuse",
+            "transom-host",
+            "transom-module",
+            "transom-projection",
+            "transom-sandbox",
+            "transom-sys",
+        ],
+    ),
+    ("transom-control", &["transom-sys"]),
+    ("transom-concat", &["transom-module"]),
     (
         "transom-view",
         &[
@@ -51,7 +70,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "transom",
         &[
             "transom-bazel",
+            "transom-concat",
             "transom-control",
+            "transom-daemon",
             "transom-fuse",
             "transom-host",
             "transom-learn",
@@ -96,6 +117,7 @@ const FOR_TESTS: &str = "transom-test";
 /// Crates whose tests may use another one, which the crate itself must not
 /// know.
 const TESTED_WITH: &[(&str, &str)] = &[
+    ("transom-concat", "transom-fuse"),
     ("transom-host", "transom-passthrough"),
     ("transom-learn", "transom-passthrough"),
     ("transom-passthrough", "transom-fuse"),

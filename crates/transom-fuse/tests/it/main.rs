@@ -1,6 +1,7 @@
 //! A session on the real kernel. Everything here needs to mount.
 
 mod backing_files;
+mod foreign;
 mod hanging;
 mod killed;
 mod memory;

@@ -97,6 +97,22 @@ impl Client {
         names.map(|name| name.into_string().unwrap()).collect()
     }
 
+    /// Reads the beginning of a directory anew.
+    pub(crate) fn try_list(&mut self, path: &str) -> Result<()> {
+        let mut sink = Sink {
+            room: self.listing_room,
+            takes_attributes: false,
+            entries: Vec::new(),
+        };
+        let directory = self.item(path);
+        self.projection.enumerate(
+            &Context::internal(),
+            &directory,
+            Cookie::default(),
+            &mut sink,
+        )
+    }
+
     pub(crate) fn steer(&mut self, changes: Vec<Change>) -> std::result::Result<(), UpdateError> {
         let forgotten = self.view.update(changes)?;
         self.forget(forgotten);

@@ -5,6 +5,7 @@ mod changing_host;
 mod client;
 mod explaining;
 mod fixture;
+mod for_clients;
 mod looking;
 mod pinning;
 mod random;

@@ -2,10 +2,13 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use transom_module::{Context, Invalidation, Lifetime, Lookup, Name, Volume};
-use transom_projection::{Change, Origin, Tree, UpdateError, ViewOptions};
+use transom_projection::{
+    Allowance, Change, Charge, Exhausted, Origin, Tree, UpdateError, ViewOptions,
+};
 
 use crate::client::Client;
 use crate::fixture::{Fixture, directory, file, file_with, link, path, whole};
@@ -330,4 +333,54 @@ fn walking_visits_what_is_there_in_order() {
         seen,
         expected.map(|(path, what)| (path.to_owned(), what.to_owned()))
     );
+}
+
+#[test]
+fn a_discarded_view_is_empty_for_those_who_still_have_it() {
+    let fixture = Fixture::new();
+    let source = fixture.write("tree/file", "text");
+    let allowance = Arc::new(Allowance::new((1, "views".into()), (6, "names".into())));
+    let pin = || {
+        let declared = vec![
+            file("a/b/file", &source),
+            whole("whole", source.parent().unwrap()),
+        ];
+        let tree = Tree::build(declared).unwrap();
+        let charge = Charge::take([allowance.clone()], tree.len())?;
+        let pinned = fixture
+            .projection
+            .pin_charged(tree, ViewOptions::default(), charge);
+        Ok::<_, Exhausted>(pinned.unwrap())
+    };
+    let view = pin().unwrap();
+    let mut client = fixture.client(&view);
+    assert_eq!(client.read("a/b/file").unwrap(), "text");
+    let (a, b) = (client.item("a"), client.item("a/b"));
+    let kept = Arc::downgrade(&view);
+    let id = view.id();
+    let mut adds = (0..2).map(|n| Change::Add(file(&format!("added{n}"), &source)));
+    view.update(adds.by_ref().take(1).collect()).unwrap();
+    // The last name that is allowed was found, so no other can be added.
+    assert_eq!(client.read("whole/file").unwrap(), "text");
+    let error = view.update(adds.collect()).unwrap_err().to_string();
+    assert!(error.contains("more than 6 names"), "{error}");
+    drop(view);
+
+    let forgotten = fixture.projection.discard(id);
+    assert!(fixture.projection.view(id).is_none());
+    client.forget(forgotten);
+    for directory in [a, b] {
+        let names = ["b", "file", "other"].map(|name| {
+            let found =
+                fixture
+                    .projection
+                    .lookup(&Context::internal(), &directory, OsStr::new(name));
+            matches!(found, Ok(Lookup::Absent(_)))
+        });
+        assert_eq!(names, [true; 3]);
+    }
+    assert!(pin().is_err(), "as long as somebody has it, it counts");
+    drop(client);
+    assert_eq!(kept.strong_count(), 0);
+    assert!(pin().is_ok());
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use transom_control::Bytes;
+use transom_control::view::Explain;
 use transom_projection::{Tree, shown};
 
-use crate::control::to_value;
 use crate::covers;
 use crate::declared::{read_manifest, view_name};
 use crate::streams::print_line;
@@ -39,7 +40,9 @@ pub(crate) fn explain(arguments: ExplainArguments) -> anyhow::Result<ExitCode> {
     } else {
         let explained = super::view::connect(&view.to_string_lossy())
             .with_context(|| format!("{} is no manifest file", shown(&manifest)))?
-            .explain(to_value(&path))?;
+            .call(&Explain {
+                path: Bytes::from(&path),
+            })?;
         (explained.text, explained.explanation)
     };
     if json {

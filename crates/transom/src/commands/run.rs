@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use transom_control::{Client, Listener};
+use transom_control::{Admission, Bytes, Client, Permission, Server, Services, Socket, view};
 use transom_projection::{
     Declaration, HostRoot, Mapping, OnChange, Projection, ProjectionOptions, TraceReport, View,
     ViewOptions, ViewPath, WalkEntry, shown,
@@ -33,7 +33,7 @@ pub(crate) use arguments::{
 };
 
 use self::outcome::settle;
-use crate::control::{self, ViewService, to_value};
+use crate::control::{self, ViewService};
 use crate::declared::Declared;
 use crate::engine::{self, Choice, Wishes};
 use crate::exit::End;
@@ -219,7 +219,7 @@ fn prepare_and_run(
         outputs: outcome.outputs,
         changed_inputs: changed,
         undeclared_writes: outcome.undeclared,
-        kept: outcome.kept.map(|path| to_value(path.as_os_str())),
+        kept: outcome.kept.as_ref().map(Bytes::from),
         measured: Some(Measured {
             engine: choice.engine.name(),
             engine_reason: choice.reason,
@@ -307,7 +307,7 @@ fn make_scratch(
 
 /// What serves `transom view` and the command's own control connection.
 struct Control {
-    _listener: Option<Listener>,
+    _server: Option<Server>,
 }
 
 impl Control {
@@ -319,17 +319,17 @@ impl Control {
         action: &mut Action,
     ) -> anyhow::Result<Self> {
         if engine != Engine::Fuse {
-            return Ok(Self { _listener: None });
+            return Ok(Self { _server: None });
         }
         let path = control::socket(&service.name)?;
         let service = Arc::new(service);
         if let Some(number) = arguments.service.control_fd {
             let (ours, theirs) = UnixStream::pair()?;
-            let service = service.clone();
+            let service = Arc::clone(&service);
             std::thread::Builder::new()
                 .name("control-fd".into())
                 .spawn(move || {
-                    if let Err(error) = transom_control::serve_connection(&ours, &*service) {
+                    if let Err(error) = services(service).serve(&ours) {
                         tracing::debug!(%error, "the command's control connection ended");
                     }
                 })?;
@@ -341,13 +341,18 @@ impl Control {
                 .environment
                 .push((CONTROL_FD_VARIABLE.into(), number.to_string().into()));
         }
-        match Listener::start(&path, service) {
-            Ok(listener) => Ok(Self {
-                _listener: Some(listener),
+        let started = Socket::bind(&path, Permission::OurUser)
+            .and_then(|socket| Server::start(socket, Admission::PRIVATE, services(service)));
+        match started {
+            Ok(server) => Ok(Self {
+                _server: Some(server),
             }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                let pid = Client::connect(&path).and_then(|client| client.server_pid());
-                let pid = pid.map_or_else(|_| String::new(), |pid| format!(" (process {pid})"));
+                let pid = Client::connect_to_own(&path).and_then(|client| client.server());
+                let pid = pid.map_or_else(
+                    |_| String::new(),
+                    |server| format!(" (process {})", server.pid),
+                );
                 let name = view_name(arguments);
                 bail!("a view named {name:?} is running already{pid}; give this one another name")
             }
@@ -356,10 +361,14 @@ impl Control {
             }
             Err(error) => {
                 tracing::info!(%error, path = %shown(&path), "the view cannot be steered from outside");
-                Ok(Self { _listener: None })
+                Ok(Self { _server: None })
             }
         }
     }
+}
+
+fn services(service: Arc<ViewService>) -> Services {
+    Services::new([view::interface(service)])
 }
 
 /// What `--dry-run` prints.

@@ -1,6 +1,6 @@
 //! `transom view`: look at a running view and change it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,10 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
-use transom_control::{Change, Client, Description};
+use transom_control::view::{Change, Describe, Description, Statistics, Trace, Update};
+use transom_control::{Bytes, Client};
 
-use crate::control::{self, to_value};
+use crate::control;
 use crate::streams::print_line;
 use transom_projection::shown;
 
@@ -111,13 +112,13 @@ struct Input {
 
 impl Input {
     fn to_json(&self) -> anyhow::Result<Value> {
-        let mut input = json!({ "name": name(&self.name) });
+        let mut input = json!({ "name": name(&self.name).to_value() });
         if let Some(path) = &self.path {
             let path = absolute(path)?;
             let kind = if path.is_dir() { "directory" } else { "file" };
-            input[kind] = to_value(path.as_os_str());
+            input[kind] = Bytes::from(&path).to_value();
         } else if let Some(target) = &self.symlink {
-            input["symlink"] = to_value(target);
+            input["symlink"] = Bytes::from(target).to_value();
         } else {
             input["empty_directory"] = true.into();
         }
@@ -129,13 +130,13 @@ impl Input {
 }
 
 /// A name as the action sees it may begin with `/`; a manifest's does not.
-fn name(written: &OsString) -> Value {
+fn name(written: &OsString) -> Bytes {
     let bytes = written.as_bytes();
     let start = bytes
         .iter()
         .position(|byte| *byte != b'/')
         .unwrap_or(bytes.len());
-    to_value(std::ffi::OsStr::from_bytes(&bytes[start..]))
+    Bytes::from(OsStr::from_bytes(&bytes[start..]))
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
@@ -161,7 +162,7 @@ pub(crate) fn view(arguments: ViewArguments) -> anyhow::Result<ExitCode> {
             name: written,
             file,
         } => {
-            let file = to_value(absolute(&file)?.as_os_str());
+            let file = Bytes::from(&absolute(&file)?);
             update(
                 &view,
                 vec![Change::Redirect {
@@ -181,13 +182,13 @@ pub(crate) fn view(arguments: ViewArguments) -> anyhow::Result<ExitCode> {
                 serde_json::from_str(&text).with_context(|| shown(&changes).to_string())?;
             update(&view, changes)
         }
-        ViewCommand::Trace { view } => print(&connect(&view)?.trace()?),
-        ViewCommand::Stats { view } => print(&connect(&view)?.statistics()?),
+        ViewCommand::Trace { view } => print(&connect(&view)?.call(&Trace {})?.trace),
+        ViewCommand::Stats { view } => print(&connect(&view)?.call(&Statistics {})?.statistics),
     }
 }
 
 fn update(view: &str, changes: Vec<Change>) -> anyhow::Result<ExitCode> {
-    let epoch = connect(view)?.update(changes)?;
+    let epoch = connect(view)?.call(&Update { changes })?.epoch;
     print_line(format_args!("{view} is at epoch {epoch}"))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -200,7 +201,7 @@ fn print(value: &Value) -> anyhow::Result<ExitCode> {
 /// Connects to a running view.
 pub(crate) fn connect(view: &str) -> anyhow::Result<Client> {
     let path = control::socket(view)?;
-    match Client::connect(&path) {
+    match Client::connect_to_own(&path) {
         Ok(client) => Ok(client),
         Err(error)
             if matches!(
@@ -239,8 +240,8 @@ fn running() -> anyhow::Result<Vec<Description>> {
     let mut running = Vec::new();
     for socket in sockets {
         // Who does not answer does not run.
-        if let Ok(mut client) = Client::connect(&socket?.path()) {
-            running.extend(client.describe());
+        if let Ok(mut client) = Client::connect_to_own(&socket?.path()) {
+            running.extend(client.call(&Describe {}).map(|reply| reply.view));
         }
     }
     running.sort_by(|one, other| one.name.cmp(&other.name));

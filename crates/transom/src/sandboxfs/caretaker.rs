@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::Context;
+use transom_host::Attachment;
 
 use super::place;
-use crate::mounting::Attached;
 
 /// The process, as long as this lives.
 pub(super) struct Caretaker {
@@ -40,9 +40,9 @@ impl Caretaker {
     }
 
     /// Tells which mount it is. If it is gone already, there is nobody to tell.
-    pub(super) fn watch(&mut self, mounted: &Attached) {
+    pub(super) fn watch(&mut self, mounted: &Attachment) {
         if let Some(lifeline) = &mut self.lifeline {
-            let _ = lifeline.write_all(&mounted.id.to_ne_bytes());
+            let _ = lifeline.write_all(&mounted.id().to_ne_bytes());
         }
     }
 }
@@ -66,10 +66,7 @@ pub(super) fn live(mount_point: &Path) {
         return;
     }
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
-    let mounted = Attached {
-        path: PathBuf::from(mount_point),
-        id: u64::from_ne_bytes(id),
-    };
+    let mounted = Attachment::new(PathBuf::from(mount_point), u64::from_ne_bytes(id));
     if let Err(error) = place::unmount(&mounted) {
         tracing::warn!(%error, "the mount stays");
     }

@@ -6,13 +6,15 @@ use std::path::Path;
 use anyhow::Context;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
 use transom_bazel::sandboxfs::Sandboxes;
 use transom_fuse::{Options, Session};
+use transom_host::{Attachment, Target};
 use transom_sandbox::privilege::Privilege;
 
 use super::Allow;
 use crate::fusermount;
-use crate::mounting::{self, Attached, Target, items_max};
+use crate::mounting::items_max;
 
 /// How many dead mounts are taken away from one place, one below the other.
 const DEAD_MAX: usize = 16;
@@ -26,7 +28,7 @@ pub(super) fn clear(mount_point: &Path) -> anyhow::Result<()> {
     for _ in 0..DEAD_MAX {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::open(mount_point, flags, Mode::empty()) {
-            Err(Errno::NOTCONN) => detach(mount_point).with_context(|| {
+            Err(Errno::NOTCONN) => take_away(mount_point).with_context(|| {
                 format!(
                     "cannot take the dead mount at `{}` away",
                     mount_point.display()
@@ -45,7 +47,7 @@ pub(super) fn mount(
     target: Target,
     privilege: Privilege,
     allow: Allow,
-) -> anyhow::Result<(Session<Sandboxes>, Attached)> {
+) -> anyhow::Result<(Session<Sandboxes>, Attachment)> {
     let options = Options {
         source: SOURCE.into(),
         read_only: false,
@@ -66,22 +68,25 @@ pub(super) fn mount(
     };
     let wanted =
         format!("rw,nosuid,nodev,default_permissions,fsname={SOURCE},subtype=transom{allow}");
-    let connection = fusermount::mount(&target.path, &wanted)?;
+    let connection = fusermount::mount(target.path(), &wanted)?;
     let session = Session::on_connection(definition, connection, &options)?;
-    Ok((session, Attached::at(target.path)?))
+    Ok((session, Attachment::at(target.path().to_owned())?))
 }
 
 /// Unmounts, unless it is not there any more.
-pub(super) fn unmount(mounted: &Attached) -> io::Result<()> {
-    let there = Attached::at(mounted.path.clone())?;
-    match there.id == mounted.id {
-        true => detach(&mounted.path),
-        false => Ok(()),
-    }
+pub(super) fn unmount(mounted: &Attachment) -> io::Result<()> {
+    or_with_help(mounted.detach(), mounted.path())
 }
 
-fn detach(mount_point: &Path) -> io::Result<()> {
-    match mounting::detach(mount_point) {
+/// Takes away whatever is mounted there on top.
+fn take_away(mount_point: &Path) -> io::Result<()> {
+    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    let unmounted = rustix::mount::unmount(mount_point, flags);
+    or_with_help(unmounted.map_err(io::Error::from), mount_point)
+}
+
+fn or_with_help(unmounted: io::Result<()>, mount_point: &Path) -> io::Result<()> {
+    match unmounted {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             fusermount::unmount(mount_point)
         }
