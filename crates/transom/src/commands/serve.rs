@@ -15,7 +15,7 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use transom_control::{Admission, Permission, Server, Services, Socket};
-use transom_daemon::Daemon;
+use transom_daemon::{Daemon, Names, Policy, Views};
 use transom_host::Host;
 
 use crate::commands::run::raise_descriptor_limit;
@@ -23,6 +23,9 @@ use crate::{daemon, modules};
 
 /// Where the state of the machine's daemon is kept that outlives it.
 const SYSTEM_STATE: &str = "/var/lib/transom";
+
+/// Where the policy of the machine's daemon is.
+const SYSTEM_POLICY: &str = "/etc/transom/policy.toml";
 
 /// How long clients may take to get their answers when the daemon ends.
 const CLIENTS_PATIENCE: Duration = Duration::from_secs(2);
@@ -42,6 +45,10 @@ pub(crate) struct ServeArguments {
     /// Where to listen, instead of the socket of the machine.
     #[arg(long, value_hint = ValueHint::FilePath)]
     socket: Option<PathBuf>,
+    /// Who may do what: see docs/policy.md [default: /etc/transom/policy.toml, if
+    /// it is there].
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    policy: Option<PathBuf>,
     /// A directory for what outlives the daemon [default: /var/lib/transom].
     #[arg(long, value_hint = ValueHint::DirPath)]
     state: Option<PathBuf>,
@@ -55,13 +62,17 @@ pub(crate) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         .clone()
         .unwrap_or_else(|| SYSTEM_STATE.into());
     let host = host(&state)?;
+    let policy = policy(arguments.policy.as_deref())?;
+    let views = Arc::new(Views::start(Arc::new(policy))?);
     let answering = Arc::new(Daemon::new(host, env!("CARGO_PKG_VERSION"))?);
     let socket = listen(arguments.socket.clone())?;
     let admission = match geteuid().is_root() {
         true => Admission::SYSTEM,
         false => Admission::PRIVATE,
     };
-    let server = Server::start(socket, admission, Services::new(answering.interfaces()))?;
+    let mut interfaces = answering.interfaces();
+    interfaces.push(transom_control::views::interface(views));
+    let server = Server::start(socket, admission, Services::new(interfaces))?;
     tell_service_manager(NotifyState::Ready)?;
     tracing::info!("ready");
     let signal = signals.forever().next();
@@ -91,6 +102,25 @@ fn host(state: &Path) -> anyhow::Result<Host> {
         Some(state.join("tasks")),
     )
     .with_context(failed)
+}
+
+/// The policy of a file; the built-in one if none is named and there is none
+/// where it usually is.
+fn policy(named: Option<&Path>) -> anyhow::Result<Policy> {
+    let path = named.unwrap_or(Path::new(SYSTEM_POLICY));
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Policy::parse(
+            &text,
+            &path.display().to_string(),
+            &Names::of_host()?,
+        )?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
+            Ok(Policy::default())
+        }
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot read the policy {}", path.display()))
+        }
+    }
 }
 
 /// The socket that a service manager has handed over, or one of our own.
