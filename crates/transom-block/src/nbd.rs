@@ -8,7 +8,7 @@
 //! `server.rs` has the socket, the exports and the connections; `handshake.rs`
 //! and `transmission.rs` are the two phases of a connection, and `wire.rs` the
 //! words of both. Each connection has a thread that reads, and workers
-//! (`jobs.rs`) as long as it keeps them busy, so that neither a slow request nor
+//! (`../jobs.rs`) as long as it keeps them busy, so that neither a slow request nor
 //! a client that does not take its replies delays anybody else.
 //!
 //! All connections of an export use one volume, and a flush is of the volume:
@@ -16,11 +16,10 @@
 //! several for one disk.
 
 mod handshake;
-mod jobs;
 mod server;
 mod transmission;
 pub mod wire;
 
+pub use crate::jobs::{REQUEST_BYTES_MAX, REQUESTS_MAX};
 pub use handshake::{Exports, negotiate};
-pub use jobs::{REQUEST_BYTES_MAX, REQUESTS_MAX};
 pub use server::{CONNECTIONS_MAX, EXPORTS_MAX, ExportStatus, HANDSHAKE_PATIENCE, NbdServer};

@@ -70,6 +70,16 @@ impl Concat {
         volume.ok_or_else(|| no_volume(key))
     }
 
+    /// How many volumes lie on missing members, if any do.
+    fn unusable(&self) -> Option<String> {
+        let volumes = self.volumes.read().unwrap_or_else(PoisonError::into_inner);
+        let unusable = volumes
+            .values()
+            .filter(|volume| volume.check_complete().is_err());
+        let (count, of) = (unusable.count(), volumes.len());
+        (count > 0).then(|| format!("{count} of {of} volumes cannot be used"))
+    }
+
     /// The table of which a change is made. `EROFS` if none can be.
     fn changing(&self) -> Result<Changing<'_>> {
         let missing = self.members.missing();
@@ -116,7 +126,7 @@ impl Container for Concat {
     fn volume(&self, key: &str) -> Result<VolumeDefinition<Tree>> {
         let volume = self.sub_volume(key)?;
         volume.check_complete()?;
-        Ok(Tree::definition(volume))
+        Tree::definition(volume)
     }
 
     fn synchronize(&self) -> Result<()> {
@@ -141,6 +151,7 @@ impl Container for Concat {
             .chain(failing)
             .chain(self.members.label_damage())
             .collect();
+        all.extend(self.unusable());
         all.extend(self.broken.get().cloned());
         all.extend(
             self.found

@@ -68,7 +68,7 @@ fn take(resources: Vec<Resource>, force: bool) -> Result<Vec<Arc<Member>>> {
     }
     refuse_twice(&resources)?;
     let take = |resource| {
-        let member = Member::open(resource, false)?;
+        let member = Member::open(&resource, false)?;
         let holds = match read_labels(member.file()) {
             [Ok(None), Ok(None)] => signatures::recognize(member.file()),
             _ => Some("a member of a container"),

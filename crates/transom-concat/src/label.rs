@@ -264,7 +264,7 @@ mod tests {
             ("used", |label| label.used[0] = 4096.into()),
             ("used", |label| label.used[1] = u64::MAX.into()),
             ("used", |label| {
-                label.used[1] = (0_u64.wrapping_sub(4096)).into()
+                label.used[1] = (0_u64.wrapping_sub(4096)).into();
             }),
             ("unaligned", |label| label.used[1] = ((8 << 20) + 1).into()),
         ];

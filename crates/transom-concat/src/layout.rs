@@ -5,7 +5,6 @@
 //!   stripe   │ 0 │ 1 │ 2 │ 0 │ 1 │ 2 │ ...    chunks of equal size
 //! ```
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Where the data of each member begins; before it are its label and the two
@@ -128,15 +127,32 @@ impl Space {
 
     /// The pieces of an extent that lie on the same member, which follow each
     /// other there, as one.
-    pub(crate) fn spans(&self, extent: Extent) -> Vec<Piece> {
-        let mut spans = BTreeMap::new();
-        for piece in self.pieces(extent) {
-            let span = spans
-                .entry(piece.member)
-                .or_insert(Piece { bytes: 0, ..piece });
-            span.bytes += piece.bytes;
+    pub(crate) fn spans(&self, extent: Extent) -> impl Iterator<Item = Piece> {
+        (0..self.members() as usize).filter_map(move |member| {
+            let before = self.before(member, extent.start);
+            let bytes = self.before(member, extent.end()) - before;
+            (bytes > 0).then_some(Piece {
+                member,
+                offset: DATA_START + before,
+                bytes,
+            })
+        })
+    }
+
+    /// How much of the data of a member has smaller addresses. It is what the
+    /// member's data begins with.
+    fn before(&self, member: usize, address: u64) -> u64 {
+        match self.layout {
+            Layout::Linear => {
+                let (start, end) = (self.borders[member], self.borders[member + 1]);
+                address.clamp(start, end) - start
+            }
+            Layout::Stripe { chunk } => {
+                let row = chunk * self.members();
+                let within = address % row;
+                address / row * chunk + within.saturating_sub(member as u64 * chunk).min(chunk)
+            }
         }
-        spans.into_values().collect()
     }
 
     /// The address of what is at `offset` of a member. `None` if that is not
@@ -190,6 +206,8 @@ pub(crate) fn data_bytes(used: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -231,7 +249,7 @@ mod tests {
         assert_eq!(stripe.bytes(), 2 * MIB);
         assert_eq!(pieces, expected);
         let expected = [piece(0, chunk - 4096, chunk), piece(1, 0, chunk)];
-        assert_eq!(stripe.spans(extent), expected);
+        assert_eq!(stripe.spans(extent).collect::<Vec<_>>(), expected);
     }
 
     proptest! {
@@ -239,6 +257,7 @@ mod tests {
         fn every_address_has_a_place_of_its_own(
             blocks in prop::collection::vec(1_u64..40, 1..5),
             chunk in prop::option::of(0_u32..3),
+            part in any::<(u16, u16)>(),
         ) {
             let used: Vec<_> = blocks
                 .iter()
@@ -260,6 +279,18 @@ mod tests {
                 }
             }
             prop_assert_eq!(at, space.bytes());
+
+            let start = u64::from(part.0) % space.bytes().max(1);
+            let bytes = u64::from(part.1).min(space.bytes() - start);
+            let extent = Extent { start, bytes };
+            let mut joined: BTreeMap<usize, Piece> = BTreeMap::new();
+            for piece in space.pieces(extent) {
+                let span = joined.entry(piece.member).or_insert(Piece { bytes: 0, ..piece });
+                prop_assert_eq!(span.offset + span.bytes, piece.offset);
+                span.bytes += piece.bytes;
+            }
+            let spans: Vec<_> = space.spans(extent).collect();
+            prop_assert_eq!(spans, joined.into_values().collect::<Vec<_>>());
             prop_assert_eq!(space.address(0, 0), None);
         }
     }

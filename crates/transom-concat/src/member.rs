@@ -8,21 +8,20 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{FallocateFlags, OFlags};
+use rustix::fs::{FallocateFlags, Stat};
 use rustix::io::Errno as HostErrno;
 use transom_module::{Errno, Error, Resource, Result};
 
 use crate::label::{LABEL_BYTES, Label};
 use crate::layout::BLOCK_BYTES;
-use crate::lock::Lock;
+use crate::lock::Taken;
 use crate::store::Medium;
 
 /// A regular file or block device that nobody else uses as a member meanwhile.
 #[derive(Debug)]
 pub(crate) struct Member {
     path: PathBuf,
-    file: File,
-    _lock: Lock,
+    taken: Taken,
     /// How often it has failed to read or write.
     errors: AtomicU64,
 }
@@ -31,21 +30,11 @@ pub(crate) struct Member {
 static ZEROES: [u8; 1 << 16] = [0; 1 << 16];
 
 impl Member {
-    /// Takes it. `EBUSY`, with who, if somebody has; `EACCES` if it is to be
-    /// written and was opened for reading only.
-    pub(crate) fn open(resource: Resource, read_only: bool) -> Result<Self> {
-        let path = resource.path().to_owned();
-        let flags = rustix::fs::fcntl_getfl(&resource)
-            .map_err(|error| Error::from_host(error.into(), "cannot examine a descriptor"))?;
-        if !read_only && flags & OFlags::ACCMODE != OFlags::RDWR {
-            let message = format!("`{}` was opened for reading only", path.display());
-            return Err(Error::new(Errno::EACCES, message));
-        }
-        let lock = Lock::take(&resource)?;
+    /// Takes it. Errors are those of [`Taken::take`].
+    pub(crate) fn open(resource: &Resource, read_only: bool) -> Result<Self> {
         Ok(Self {
-            path,
-            file: File::from(resource.into_descriptor()),
-            _lock: lock,
+            path: resource.path().to_owned(),
+            taken: Taken::take(resource, read_only)?,
             errors: AtomicU64::new(0),
         })
     }
@@ -55,7 +44,7 @@ impl Member {
     }
 
     pub(crate) fn file(&self) -> &File {
-        &self.file
+        self.taken.file()
     }
 
     pub(crate) fn errors(&self) -> u64 {
@@ -64,7 +53,15 @@ impl Member {
 
     /// Its size now, in bytes.
     pub(crate) fn size(&self) -> Result<u64> {
-        self.check("examine", size_of(&self.file))
+        self.check("examine", size_of(self.file()))
+    }
+
+    /// Whose it is, among others.
+    pub(crate) fn status(&self) -> Result<Stat> {
+        self.check(
+            "examine",
+            rustix::fs::fstat(self.file()).map_err(Into::into),
+        )
     }
 
     /// Makes a range read as zeroes, without using space where that is possible.
@@ -91,7 +88,7 @@ impl Member {
     /// False if the member cannot do that.
     fn allocate(&self, how: FallocateFlags, offset: u64, bytes: u64) -> Result<bool> {
         let how = how | FallocateFlags::KEEP_SIZE;
-        match rustix::fs::fallocate(&self.file, how, offset, bytes) {
+        match rustix::fs::fallocate(self.file(), how, offset, bytes) {
             Ok(()) => Ok(true),
             // The latter for what the blocks of a device are too large for.
             Err(HostErrno::OPNOTSUPP | HostErrno::INVAL) => Ok(false),
@@ -117,15 +114,15 @@ impl Medium for Member {
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.check("read", self.file.read_exact_at(buffer, offset))
+        self.check("read", self.file().read_exact_at(buffer, offset))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.check("write", self.file.write_all_at(data, offset))
+        self.check("write", self.file().write_all_at(data, offset))
     }
 
     fn synchronize(&self) -> Result<()> {
-        self.check("synchronize", self.file.sync_data())
+        self.check("synchronize", self.file().sync_data())
     }
 }
 

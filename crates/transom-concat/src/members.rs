@@ -39,7 +39,7 @@ impl Members {
         refuse_twice(&resources)?;
         let mut members: Option<Self> = None;
         for resource in resources {
-            let member = Member::open(resource, read_only)?;
+            let member = Member::open(&resource, read_only)?;
             let [first, second] = read_labels(member.file());
             let label = choose(&member, &first, &second)?;
             let members = members.get_or_insert_with(|| Self::without(label.clone(), read_only));

@@ -8,7 +8,6 @@ use std::ffi::OsStr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rustix::fs::Mode;
 use transom_module::{
     Allocation, Attributes, Context, Cookie, DirectorySink, Entry, Errno, Error, Io, ItemId,
     ItemKind, Lifetime, Lookup, OpenMode, Opened, Result, Space, StatFs, Synchronization,
@@ -20,7 +19,14 @@ use crate::sub_volume::SubVolume;
 
 /// A directory with the files `content` and `description`.
 #[derive(Debug)]
-pub struct Tree(Arc<SubVolume>);
+pub struct Tree {
+    volume: Arc<SubVolume>,
+    /// Of the content, which belongs to whom the members belong: who could read
+    /// and write it there can here.
+    uid: u32,
+    gid: u32,
+    permissions: u16,
+}
 
 /// What is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,36 +63,37 @@ impl Item {
 }
 
 impl Tree {
-    pub(crate) fn definition(volume: Arc<SubVolume>) -> VolumeDefinition<Self> {
-        let mut definition = VolumeDefinition::new(Self(volume))
+    pub(crate) fn definition(volume: Arc<SubVolume>) -> Result<VolumeDefinition<Self>> {
+        let (mut uid, mut gid, mut permissions) = (0, 0, 0o666);
+        for (_, member) in volume.members().present() {
+            let status = member.status()?;
+            (uid, gid) = (status.st_uid, status.st_gid);
+            permissions &= status.st_mode as u16;
+        }
+        let tree = Self {
+            volume,
+            uid,
+            gid,
+            permissions,
+        };
+        let mut definition = VolumeDefinition::new(tree)
             .with_allocation()
             .with_synchronization()
             .with_writes();
         definition.stateless_directories = true;
-        definition
+        Ok(definition)
     }
 
-    /// The content belongs to whom the members belong, who could read and write
-    /// it there.
     fn attributes_of(&self, item: Item) -> Attributes {
-        let mut owner = (0, 0);
-        let mut content_permissions = 0o666;
-        for (_, member) in self.0.members().present() {
-            let Ok(status) = rustix::fs::fstat(member.file()) else {
-                continue;
-            };
-            owner = (status.st_uid, status.st_gid);
-            content_permissions &= Mode::from_raw_mode(status.st_mode).bits();
-        }
         let (permissions, size) = match item {
             Item::Root => (0o555, 0),
-            Item::Content => (content_permissions as u16, self.0.bytes()),
-            Item::Description => (0o444, self.0.description().len() as u64),
+            Item::Content => (self.permissions, self.volume.bytes()),
+            Item::Description => (0o444, self.volume.description().len() as u64),
         };
-        let modified = self.0.modified();
+        let modified = self.volume.modified();
         Attributes {
-            uid: owner.0,
-            gid: owner.1,
+            uid: self.uid,
+            gid: self.gid,
             size,
             blocks: size.div_ceil(512),
             accessed: modified,
@@ -106,7 +113,7 @@ impl Tree {
 
     /// How much of so many bytes is before the end of the content.
     fn room(&self, offset: u64, length: usize) -> usize {
-        let rest = self.0.bytes().saturating_sub(offset);
+        let rest = self.volume.bytes().saturating_sub(offset);
         usize::try_from(rest).map_or(length, |rest| rest.min(length))
     }
 }
@@ -153,7 +160,7 @@ impl Volume for Tree {
         if mode.write && *item == Item::Description {
             return Err(Errno::EPERM.into());
         }
-        if mode.write && self.0.members().read_only() {
+        if mode.write && self.volume.members().read_only() {
             return Err(Errno::EROFS.into());
         }
         // As an error, since nobody would expect the old content afterwards.
@@ -176,7 +183,7 @@ impl Volume for Tree {
         buffer: &mut [u8],
     ) -> Result<usize> {
         if *item == Item::Description {
-            let text = self.0.description();
+            let text = self.volume.description();
             let start = usize::try_from(offset).unwrap_or(usize::MAX);
             let rest = text.as_bytes().get(start..).unwrap_or_default();
             let length = rest.len().min(buffer.len());
@@ -184,14 +191,14 @@ impl Volume for Tree {
             return Ok(length);
         }
         let length = self.room(offset, buffer.len());
-        self.0.read_content(offset, &mut buffer[..length])?;
+        self.volume.read_content(offset, &mut buffer[..length])?;
         Ok(length)
     }
 
     fn statfs(&self) -> Result<StatFs> {
         Ok(StatFs {
             block_size: BLOCK_BYTES as u32,
-            blocks: self.0.bytes() / BLOCK_BYTES,
+            blocks: self.volume.bytes() / BLOCK_BYTES,
             items: FILES.len() as u64 + 1,
             name_bytes_max: 255,
             ..StatFs::default()
@@ -210,23 +217,27 @@ impl Writes for Tree {
         data: &[u8],
         mode: WriteMode,
     ) -> Result<usize> {
-        let offset = if mode.append { self.0.bytes() } else { offset };
+        let offset = if mode.append {
+            self.volume.bytes()
+        } else {
+            offset
+        };
         let length = self.room(offset, data.len());
         if length == 0 && !data.is_empty() {
             return Err(Errno::ENOSPC.into());
         }
-        self.0.write_content(offset, &data[..length])?;
+        self.volume.write_content(offset, &data[..length])?;
         Ok(length)
     }
 }
 
 impl Synchronization for Tree {
     fn synchronize_item(&self, _: &Context<'_>, _: &Item, (): &(), _: Synchronize) -> Result<()> {
-        self.0.flush_content()
+        self.volume.flush_content()
     }
 
     fn synchronize(&self, _: &Context<'_>) -> Result<()> {
-        self.0.flush_content()
+        self.volume.flush_content()
     }
 }
 
@@ -239,14 +250,14 @@ impl Allocation for Tree {
         what: Space,
         range: Range<u64>,
     ) -> Result<()> {
-        let end = range.end.min(self.0.bytes());
+        let end = range.end.min(self.volume.bytes());
         let is_inside = range.end == end;
         match what {
             Space::Punch | Space::Zero { keep_size: true } if range.start < end => {
-                self.0.zero_content(range.start..end)
+                self.volume.zero_content(range.start..end)
             }
             Space::Punch | Space::Zero { keep_size: true } => Ok(()),
-            Space::Zero { keep_size: false } if is_inside => self.0.zero_content(range),
+            Space::Zero { keep_size: false } if is_inside => self.volume.zero_content(range),
             Space::Reserve { keep_size } if is_inside || keep_size => Ok(()),
             Space::Zero { .. } | Space::Reserve { .. } => Err(Errno::ENOSPC.into()),
             Space::Collapse | Space::Insert | Space::Unshare => Err(Errno::EOPNOTSUPP.into()),

@@ -17,7 +17,8 @@ pub const SYSTEM_CONNECTIONS_OF_USER_MAX: usize = 256;
 pub struct Admission {
     /// Who may connect.
     pub callers: Callers,
-    /// Connections in all. Each costs a thread.
+    /// Connections in all, beyond which only our own user and root are let in.
+    /// Each costs a thread.
     pub connections: usize,
     /// Connections of one user.
     pub connections_of_user: usize,

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::exchange::Descriptors;
 use crate::message;
-use crate::transport::{Open, Receiver, send};
+use crate::transport::{Receiver, Ungated, send};
 use crate::{Method, Peer, ServiceError, check_directory};
 
 /// Calls the methods of a server, one after the other.
@@ -168,7 +168,7 @@ impl Client {
     fn receive<M: Method>(&mut self) -> Result<(M::Reply, Descriptors, bool), CallError<M::Error>> {
         let received = self
             .receiver
-            .next(&self.stream, None, &mut Open)?
+            .next(&self.stream, None, &mut Ungated)?
             .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         let reply: RawReply<'_> =
             serde_json::from_slice(&received.bytes).map_err(malformed::<M>)?;

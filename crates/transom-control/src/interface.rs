@@ -44,12 +44,18 @@ pub struct InterfaceBuilder<S> {
     interface: Interface,
 }
 
+/// What comes of a call, or an error of its interface.
+type Outcome<M, T> = Result<T, <M as Method>::Error>;
+
+type Streamed<M> = Stream<<M as Method>::Reply, <M as Method>::Error>;
+
 /// One method, whatever its types.
 pub(crate) struct Entry {
     pub(crate) is_streamed: bool,
-    pub(crate) answer:
-        Box<dyn Fn(&mut Exchange, &str) -> serde_json::Result<Answered> + Send + Sync>,
+    pub(crate) answer: Answer,
 }
+
+type Answer = Box<dyn Fn(&mut Exchange, &str) -> serde_json::Result<Answered> + Send + Sync>;
 
 /// What a call is answered with.
 pub(crate) enum Answered {
@@ -74,7 +80,7 @@ pub(crate) struct StreamedMessage {
 impl Interface {
     /// An interface of that name and text, without methods yet.
     #[must_use]
-    pub fn new<S: Send + Sync + 'static>(
+    pub fn builder<S: Send + Sync + 'static>(
         name: &'static str,
         description: &'static str,
         service: Arc<S>,
@@ -119,7 +125,7 @@ impl<S: Send + Sync + 'static> InterfaceBuilder<S> {
     #[must_use]
     pub fn method<M: Method + 'static>(
         self,
-        function: fn(&S, &mut Exchange, M) -> Result<M::Reply, M::Error>,
+        function: fn(&S, &mut Exchange, M) -> Outcome<M, M::Reply>,
     ) -> Self {
         self.add(false, move |service, exchange, call: M| {
             Ok(match function(service, exchange, call) {
@@ -133,7 +139,7 @@ impl<S: Send + Sync + 'static> InterfaceBuilder<S> {
     #[must_use]
     pub fn stream<M: Method + 'static>(
         self,
-        function: fn(&S, &mut Exchange, M) -> Result<Stream<M::Reply, M::Error>, M::Error>,
+        function: fn(&S, &mut Exchange, M) -> Outcome<M, Streamed<M>>,
     ) -> Self {
         self.add(true, move |service, exchange, call: M| {
             Ok(match function(service, exchange, call) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Interface;
 use crate::method::methods;
-use crate::{Exchange, Interface};
 
 const INTERFACE: &str = "org.varlink.service";
 
@@ -104,35 +104,23 @@ pub(crate) fn interface<'i>(others: impl Iterator<Item = &'i Interface>) -> Inte
         .map(|interface| (interface.name(), interface.description()))
         .collect();
     texts.insert(INTERFACE, INTERFACE_TEXT);
-    Interface::new(INTERFACE, INTERFACE_TEXT, Arc::new(texts))
-        .method(info)
-        .method(description)
+    Interface::builder(INTERFACE, INTERFACE_TEXT, Arc::new(texts))
+        .method(|texts, _, GetInfo {}| {
+            Ok(GetInfoReply {
+                vendor: "Transom".into(),
+                product: "transom".into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                url: String::new(),
+                interfaces: texts.keys().map(|&name| name.into()).collect(),
+            })
+        })
+        .method(
+            |texts, _, GetInterfaceDescription { interface }| match texts.get(&*interface) {
+                Some(&text) => Ok(GetInterfaceDescriptionReply {
+                    description: text.into(),
+                }),
+                None => Err(ServiceError::InterfaceNotFound { interface }),
+            },
+        )
         .build()
-}
-
-fn info(
-    texts: &Texts,
-    _: &mut Exchange,
-    GetInfo {}: GetInfo,
-) -> Result<GetInfoReply, ServiceError> {
-    Ok(GetInfoReply {
-        vendor: "Transom".into(),
-        product: "transom".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        url: String::new(),
-        interfaces: texts.keys().map(|&name| name.into()).collect(),
-    })
-}
-
-fn description(
-    texts: &Texts,
-    _: &mut Exchange,
-    GetInterfaceDescription { interface }: GetInterfaceDescription,
-) -> Result<GetInterfaceDescriptionReply, ServiceError> {
-    match texts.get(&*interface) {
-        Some(&text) => Ok(GetInterfaceDescriptionReply {
-            description: text.into(),
-        }),
-        None => Err(ServiceError::InterfaceNotFound { interface }),
-    }
 }

@@ -54,9 +54,9 @@ pub(crate) trait Gate {
 }
 
 /// Agrees.
-pub(crate) struct Open;
+pub(crate) struct Ungated;
 
-impl Gate for Open {
+impl Gate for Ungated {
     fn descriptors(&mut self, _: usize) -> io::Result<()> {
         Ok(())
     }

@@ -168,7 +168,7 @@ pub trait ViewService: Send + Sync + 'static {
 /// The interface, answered by `service`.
 #[must_use]
 pub fn interface<S: ViewService>(service: Arc<S>) -> Interface {
-    Interface::new(INTERFACE, INTERFACE_TEXT, service)
+    Interface::builder(INTERFACE, INTERFACE_TEXT, service)
         .method(|service, _, Describe {}| {
             let view = service.describe();
             Ok(DescribeReply { view })

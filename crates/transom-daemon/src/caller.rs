@@ -4,22 +4,25 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use rustix::process::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use transom_control::Peer;
 use transom_control::host::{Error, Result};
 use transom_host::Target;
 use transom_module::Errno;
 use transom_sys::credentials::{Client, Credentials};
 
+use crate::{Action, Denial, Policy};
+
 /// A client, and with which credentials the daemon acts for it.
 pub(crate) struct Caller<'a> {
     own: &'a Credentials,
+    policy: &'a Policy,
     peer: &'a Peer,
     client: Arc<Client>,
 }
 
 impl<'a> Caller<'a> {
-    pub(crate) fn new(own: &'a Credentials, peer: &'a Peer) -> Self {
+    pub(crate) fn new(own: &'a Credentials, policy: &'a Policy, peer: &'a Peer) -> Self {
         let client = Client {
             uid: peer.uid.as_raw(),
             gid: peer.gid.as_raw(),
@@ -27,6 +30,7 @@ impl<'a> Caller<'a> {
         };
         Self {
             own,
+            policy,
             peer,
             client: Arc::new(client),
         }
@@ -40,15 +44,39 @@ impl<'a> Caller<'a> {
         self.peer.uid.is_root()
     }
 
-    /// Whether the caller sees and steers what belongs to that user.
-    pub(crate) fn owns(&self, owner: u32) -> bool {
-        self.is_root() || self.uid() == owner
+    /// Whether it is the daemon's own user, whose daemon it is.
+    fn is_ours(&self) -> bool {
+        self.peer.uid == rustix::process::geteuid()
+    }
+
+    /// Whether the caller sees what belongs to that user.
+    pub(crate) fn sees(&self, owner: u32) -> bool {
+        let seen = self.policy.check_foreign(Action::Status, self.peer, owner);
+        self.is_ours() || seen.is_ok() || self.check_steers(owner).is_ok()
+    }
+
+    /// That the caller steers what belongs to that user.
+    pub(crate) fn check_steers(&self, owner: u32) -> Result<()> {
+        if self.is_ours() {
+            return Ok(());
+        }
+        let steers = self
+            .policy
+            .check_foreign(Action::SteerOthers, self.peer, owner);
+        steers.map_err(denied)
+    }
+
+    /// That the caller may do that at all.
+    pub(crate) fn require(&self, action: Action) -> Result<()> {
+        if self.is_ours() {
+            return Ok(());
+        }
+        self.policy.check(action, self.peer).map_err(denied)
     }
 
     /// Does something with the rights that the caller has over files.
     pub(crate) fn act<T>(&self, act: impl FnOnce() -> T) -> Result<T> {
-        // The daemon's own user needs no other credentials.
-        if self.peer.uid == rustix::process::geteuid() {
+        if self.is_ours() {
             return Ok(act());
         }
         self.own
@@ -83,24 +111,51 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// That paths mean to the caller what they mean to the daemon.
-    pub(crate) fn check_sees_our_mounts(&self) -> Result<()> {
-        let theirs = namespace_of(Some(self.peer.pid));
-        if theirs.is_some() && theirs == namespace_of(None) {
+    /// That paths mean to the caller what they mean to the daemon: its process
+    /// has the same mounts and the same root directory. Whoever is locked up in
+    /// another root could otherwise name what it cannot reach.
+    pub(crate) fn check_sees_our_paths(&self) -> Result<()> {
+        let theirs = Outlook::of(&self.peer.pid.as_raw_nonzero().to_string());
+        let is_alive = || {
+            // Only then was it about this process, and not a later one.
+            let mut process = [PollFd::new(&self.peer.pidfd, PollFlags::IN)];
+            poll(&mut process, Some(&Timespec::default())) == Ok(0)
+        };
+        if theirs.is_some() && theirs == Outlook::of("self") && is_alive() {
             return Ok(());
         }
         Err(Error::Denied {
-            rule: "same mount namespace".into(),
-            message: "the caller's mounts are not the daemon's, so a path may mean something \
-                      else to it; pass a descriptor instead"
+            rule: "same root directory".into(),
+            message: "the caller's files are not known to be the daemon's, so a path may mean \
+                      something else to it; pass a descriptor instead"
                 .into(),
         })
     }
 }
 
-/// The mount namespace of a process, or ours.
-fn namespace_of(process: Option<Pid>) -> Option<(u64, u64)> {
-    let process = process.map_or("self".into(), |pid| pid.as_raw_nonzero().to_string());
-    let namespace = fs::metadata(format!("/proc/{process}/ns/mnt")).ok()?;
-    Some((namespace.dev(), namespace.ino()))
+/// What decides about what a path means to a process.
+#[derive(PartialEq, Eq)]
+struct Outlook {
+    mounts: (u64, u64),
+    root: (u64, u64),
+}
+
+impl Outlook {
+    fn of(process: &str) -> Option<Self> {
+        let identity = |what: &str| {
+            let found = fs::metadata(format!("/proc/{process}/{what}")).ok()?;
+            Some((found.dev(), found.ino()))
+        };
+        Some(Self {
+            mounts: identity("ns/mnt")?,
+            root: identity("root")?,
+        })
+    }
+}
+
+fn denied(denial: Denial) -> Error {
+    Error::Denied {
+        rule: denial.rule,
+        message: denial.message,
+    }
 }

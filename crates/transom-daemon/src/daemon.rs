@@ -3,11 +3,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, getrlimit};
-use transom_control::{Interface, Peer, host};
+use transom_control::{Interface, Peer, host, views};
 use transom_host::{Host, Unmount, VolumeId};
 use transom_sys::credentials::Credentials;
 
 use crate::caller::Caller;
+use crate::{Policy, Views};
 
 /// How long tasks may take to come to a checkpoint when the daemon ends.
 const TASKS_PATIENCE: Duration = Duration::from_secs(10);
@@ -21,23 +22,34 @@ pub struct Daemon {
     pub(crate) started: SystemTime,
     version: &'static str,
     credentials: Credentials,
+    policy: Arc<Policy>,
+    views: Option<Arc<Views>>,
 }
 
 impl Daemon {
-    /// Answers for that host, as that version of the program.
-    pub fn new(host: Host, version: &'static str) -> io::Result<Self> {
+    /// Answers for that host and for views, if they are served, as that version
+    /// of the program.
+    pub fn new(
+        host: Host,
+        policy: Arc<Policy>,
+        views: Option<Arc<Views>>,
+        version: &'static str,
+    ) -> io::Result<Self> {
         Ok(Self {
             host,
             started: SystemTime::now(),
             version,
             credentials: Credentials::of_this_thread()?,
+            policy,
+            views,
         })
     }
 
     /// What it serves.
     #[must_use]
     pub fn interfaces(self: &Arc<Self>) -> Vec<Interface> {
-        vec![host::interface(Arc::clone(self))]
+        let views = self.views.iter().cloned().map(views::interface);
+        views.chain([host::interface(Arc::clone(self))]).collect()
     }
 
     /// The host itself.
@@ -79,7 +91,11 @@ impl Daemon {
     }
 
     pub(crate) fn caller<'a>(&'a self, peer: &'a Peer) -> Caller<'a> {
-        Caller::new(&self.credentials, peer)
+        Caller::new(&self.credentials, &self.policy, peer)
+    }
+
+    pub(crate) fn views(&self) -> usize {
+        self.views.as_ref().map_or(0, |views| views.len())
     }
 
     pub(crate) fn version(&self) -> &'static str {

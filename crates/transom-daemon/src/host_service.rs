@@ -20,7 +20,7 @@ use transom_control::host::{
 };
 use transom_control::{Empty, Exchange, Stream};
 
-use crate::Daemon;
+use crate::{Action, Daemon};
 
 /// Each method is a function of the file that its subject has.
 impl HostService for Daemon {
@@ -136,9 +136,10 @@ impl HostService for Daemon {
         blocks::withdraw(self, exchange, &call)
     }
 
-    fn cleanup(&self, _: &mut Exchange, _: Cleanup) -> Result<CleanupReply> {
+    fn cleanup(&self, exchange: &mut Exchange, _: Cleanup) -> Result<CleanupReply> {
+        self.caller(exchange.peer()).require(Action::SteerOthers)?;
         Ok(CleanupReply {
-            removed: Vec::new(),
+            removed: self.host.clean_up(),
         })
     }
 }

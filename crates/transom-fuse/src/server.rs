@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use transom_module::{
     Context, Entry, Errno, Error, ItemId, ItemKind, Lifetime, Lookup, NAME_BYTES_MAX, NewKind,
@@ -57,7 +57,7 @@ pub(crate) struct Server<V: Volume> {
     negotiated: Negotiated,
     passthrough: Passthrough,
     read_only: bool,
-    items_max: usize,
+    items_max: AtomicUsize,
     connection: Arc<OwnedFd>,
     /// Present if there is a kernel to notify.
     pub(crate) notifier: Option<Notifier>,
@@ -119,7 +119,7 @@ impl<V: Volume> Server<V> {
             negotiated,
             passthrough: options.passthrough,
             read_only: options.read_only,
-            items_max: options.items_max,
+            items_max: AtomicUsize::new(options.items_max),
             connection,
             notifier,
             passthrough_forbidden: AtomicBool::new(false),
@@ -184,9 +184,14 @@ impl<V: Volume> Server<V> {
         }
     }
 
+    pub(crate) fn set_items_max(&self, items: usize) {
+        self.items_max.store(items, Ordering::Relaxed);
+    }
+
     /// Asks the kernel to give items back if it has more than it should.
     pub(crate) fn shed_items(&self) {
-        let too_many = self.nodes.len().saturating_sub(self.items_max);
+        let items_max = self.items_max.load(Ordering::Relaxed);
+        let too_many = self.nodes.len().saturating_sub(items_max);
         if too_many > 0
             && let Some(notifier) = &self.notifier
         {

@@ -353,6 +353,13 @@ impl<V: Volume> Session<V> {
         self.server.nodes.len()
     }
 
+    /// Changes [`Options::items_max`]. If the kernel has more, it is soon asked to
+    /// give back what nobody uses.
+    pub fn set_items_max(&self, items: usize) {
+        self.server.set_items_max(items);
+        self.crew.wake_monitor();
+    }
+
     /// Gives the mount up and waits for the threads to end. Fails with
     /// `TimedOut` if somebody else still uses the mount; they are then served
     /// until they stop.

@@ -142,7 +142,8 @@ impl Crew {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake_monitor(&self) {
+    /// Has the monitor look now.
+    pub(crate) fn wake_monitor(&self) {
         if let Some(monitor) = self.monitor.get() {
             monitor.unpark();
         }

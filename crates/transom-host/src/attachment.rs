@@ -40,13 +40,9 @@ impl Target {
     /// Puts a detached mount there. Both it and the directory are let go: they
     /// would keep it, and what it lies on, from being unmounted.
     pub fn attach(self, mount: OwnedFd) -> io::Result<Attachment> {
-        let id = mount_id(&mount)?;
+        let attachment = Attachment::to_be(&mount, self.path)?;
         transom_sys::mount::attach(&mount, &self.directory, c"")?;
-        drop(mount);
-        Ok(Attachment {
-            path: self.path,
-            id,
-        })
+        Ok(attachment)
     }
 }
 
@@ -70,14 +66,17 @@ impl Attachment {
         Self { path, id }
     }
 
+    /// A mount, which may still be detached, that is to be put there.
+    pub fn to_be(mount: impl AsFd, path: PathBuf) -> io::Result<Self> {
+        let id = mount_id(mount)?;
+        Ok(Self { path, id })
+    }
+
     /// The mount that is on top at `path` now.
     pub fn at(path: PathBuf) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let there = rustix::fs::open(&path, flags, Mode::empty())?;
-        Ok(Self {
-            id: mount_id(&there)?,
-            path,
-        })
+        Self::to_be(there, path)
     }
 
     /// Where it was put.

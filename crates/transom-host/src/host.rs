@@ -27,8 +27,9 @@ use transom_module::{
 use crate::erased::AnyModule;
 use crate::loaded::{About, Loaded};
 use crate::members::Members;
+use crate::publishing::Disks;
 use crate::resource::{self, Wanted};
-use crate::{Enablement, EventKind, Events, Modules, Tasks};
+use crate::{Budgets, Enablement, EventKind, Events, Ledger, Modules, Tasks, memory_bytes};
 
 /// Most containers that can be loaded or blocked at a time.
 pub const CONTAINERS_MAX: usize = 10_000;
@@ -41,6 +42,24 @@ pub struct Host {
     containers: Mutex<BTreeMap<ContainerId, Entry>>,
     tasks: Tasks,
     events: Events,
+    budgets: Budgets,
+    ledger: Option<Ledger>,
+    disks: Disks,
+}
+
+/// What a host keeps, and where.
+#[derive(Debug, Default)]
+pub struct HostOptions {
+    /// A directory, for this host alone, for what tasks save; without, it does
+    /// not outlive the host.
+    pub tasks: Option<PathBuf>,
+    /// Where it is noted what has to be removed if the host is killed.
+    pub ledger: Option<Ledger>,
+    /// How much memory the caches of all containers may use, in bytes; without,
+    /// half of what there is.
+    pub cache_bytes: Option<u64>,
+    /// Where block volumes are offered over NBD; without, they are not.
+    pub nbd_socket: Option<PathBuf>,
 }
 
 /// What to load, and how.
@@ -56,6 +75,8 @@ pub struct Load<'a> {
     pub force: bool,
     /// The user that it is loaded for.
     pub owner: u32,
+    /// How much its cache may use, in bytes; without, its share.
+    pub cache_bytes: Option<u64>,
 }
 
 /// What the host has of a container.
@@ -70,6 +91,7 @@ pub(crate) enum Entry {
 pub(crate) struct Blocked {
     module: String,
     owner: u32,
+    cache_bytes: Option<u64>,
     options: LoadOptions,
     members: Members,
 }
@@ -88,16 +110,20 @@ pub enum State {
 }
 
 impl Host {
-    /// Nothing is loaded yet. What tasks save is kept in `state`, a directory
-    /// for this host alone; without, it does not outlive the host.
-    pub fn new(modules: Modules, enablement: Enablement, state: Option<PathBuf>) -> Result<Self> {
+    /// Nothing is loaded yet.
+    pub fn new(modules: Modules, enablement: Enablement, options: HostOptions) -> Result<Self> {
         let events = Events::new();
+        let half_of_memory = || memory_bytes().map_or(u64::MAX, |bytes| bytes / 2);
+        let cache_bytes = options.cache_bytes.unwrap_or_else(half_of_memory);
         Ok(Self {
             modules,
             enablement,
             containers: Mutex::default(),
-            tasks: Tasks::new(state, events.clone())?,
+            tasks: Tasks::new(options.tasks, events.clone())?,
+            budgets: Budgets::new(cache_bytes, events.clone()),
             events,
+            ledger: options.ledger,
+            disks: Disks::at(options.nbd_socket),
         })
     }
 
@@ -105,6 +131,27 @@ impl Host {
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    /// What the caches of containers may use.
+    #[must_use]
+    pub fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    /// Removes what an earlier host has left that was killed. Returns what was
+    /// removed and what could not be, in sentences for people.
+    #[must_use]
+    pub fn clean_up(&self) -> Vec<String> {
+        self.ledger.as_ref().map_or_else(Vec::new, Ledger::clean_up)
+    }
+
+    pub(crate) fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref()
+    }
+
+    pub(crate) fn disks(&self) -> &Disks {
+        &self.disks
     }
 
     /// What has happened.
@@ -173,6 +220,7 @@ impl Host {
         let blocked = Blocked {
             module: load.module.into(),
             owner: load.owner,
+            cache_bytes: load.cache_bytes,
             options: load.options,
             members: all.ok_or_else(nothing)?,
         };
@@ -194,7 +242,7 @@ impl Host {
             };
             let waiting = match self.containers().get(&member.container) {
                 Some(Entry::Blocked(blocked)) if may(&blocked.about()) => {
-                    (blocked.owner, blocked.options.clone())
+                    (blocked.owner, blocked.cache_bytes, blocked.options.clone())
                 }
                 _ => continue,
             };
@@ -203,7 +251,8 @@ impl Host {
             let blocked = Blocked {
                 module: finding.module.into(),
                 owner: waiting.0,
-                options: waiting.1,
+                cache_bytes: waiting.1,
+                options: waiting.2,
                 members: Members::first(finding.module, resource, finding.probe)?,
             };
             return self.load_or_block(module, blocked).map(Some);
@@ -252,6 +301,9 @@ impl Host {
         let mut containers = self.containers();
         containers.remove(&id);
         let loaded = Arc::new(Loaded::new(about, loaded?));
+        if let Some(cache) = &loaded.cache {
+            self.budgets.enter(id, cache, new.cache_bytes);
+        }
         containers.insert(id, Entry::Loaded(Arc::clone(&loaded)));
         drop(containers);
         let About {
@@ -308,14 +360,12 @@ impl Host {
     /// `EOPNOTSUPP` if it keeps nothing in memory.
     pub fn limit_cache(&self, container: ContainerId, bytes: u64) -> Result<()> {
         let loaded = self.loaded(container)?;
-        let Some(cache) = loaded.container.cache() else {
+        let Some(cache) = &loaded.cache else {
             let message = format!("module `{}` has no cache", loaded.about.module);
             return Err(Error::new(Errno::EOPNOTSUPP, message));
         };
-        cache.limit(bytes);
-        let message = format!("its cache may use {bytes} bytes");
-        self.events
-            .tell(Some(container), EventKind::CacheLimited { bytes }, message);
+        self.budgets.leave(container);
+        self.budgets.enter(container, cache, Some(bytes));
         Ok(())
     }
 

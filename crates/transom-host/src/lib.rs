@@ -19,17 +19,21 @@
 //! numbers and messages for all of them.
 
 mod attachment;
+mod budget;
 mod enablement;
 mod erased;
 mod events;
 mod host;
 mod identity;
+mod ledger;
 mod loaded;
 mod members;
 mod modules;
+mod pressure;
 mod probing;
 mod publishing;
 mod random;
+mod records;
 mod resource;
 mod status;
 mod tasks;
@@ -42,19 +46,22 @@ mod volumes;
 mod work;
 
 pub use attachment::{Attachment, Target};
+pub use budget::{BudgetStatus, Budgets, LEVEL_MAX, LEVEL_MIN};
 pub use enablement::Enablement;
 pub use events::{
     EVENTS_KEPT_MAX, Event, EventKind, Events, Heard, MESSAGE_BYTES_MAX, Since, StreamId,
     Subscription, UNLOADED_KEPT_MAX,
 };
-pub use host::{CONTAINERS_MAX, Host, Load, State};
+pub use host::{CONTAINERS_MAX, Host, HostOptions, Load, State};
 pub use identity::VolumeId;
+pub use ledger::{Abandoned, Entry, LEFTOVERS_MAX, Ledger, Leftover};
 pub use loaded::{About, Member};
 pub use members::MEMBERS_MAX;
 pub use modules::Modules;
+pub use pressure::{Pressure, memory_bytes};
 pub use probing::Finding;
 pub use publishing::{BlockKind, BlockStatus};
-pub use status::{CacheStatus, ContainerStatus};
+pub use status::ContainerStatus;
 pub use tasks::{
     LINE_BYTES_MAX, LINES_KEPT_MAX, OWNER_TASKS_MAX, Progress, SAVED_BYTES_MAX,
     SUSPENDED_TASKS_MAX, SavedTask, TASKS_KEPT_MAX, TASKS_MAX, TaskEnd, TaskEvent, TaskId,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use transom_fuse::Options;
-use transom_module::{ContainerId, Errno, Error, Listing, ResourceKind, Result, VolumeManagement};
+use transom_module::{
+    Cache, ContainerId, Errno, Error, Listing, ResourceKind, Result, VolumeManagement,
+};
 
 use crate::erased::AnyContainer;
 use crate::identity;
@@ -46,15 +48,38 @@ pub struct Member {
 pub(crate) struct Loaded {
     pub(crate) about: About,
     pub(crate) container: Arc<dyn AnyContainer>,
+    pub(crate) cache: Option<Arc<dyn Cache + Send + Sync>>,
     /// By their keys; `None` while one is being mounted for the first time.
     served: Mutex<BTreeMap<String, Option<Arc<ServedVolume>>>>,
     published: Mutex<Vec<Published>>,
 }
 
+/// The cache of a container that has one.
+struct CacheOf(Arc<dyn AnyContainer>);
+
+impl Cache for CacheOf {
+    fn wanted(&self) -> u64 {
+        self.0.cache().map_or(0, Cache::wanted)
+    }
+
+    fn used(&self) -> u64 {
+        self.0.cache().map_or(0, Cache::used)
+    }
+
+    fn limit(&self, bytes: u64) {
+        if let Some(cache) = self.0.cache() {
+            cache.limit(bytes);
+        }
+    }
+}
+
 impl Loaded {
     pub(crate) fn new(about: About, container: Arc<dyn AnyContainer>) -> Self {
+        let has_cache = container.cache().is_some();
+        let cache = || Arc::new(CacheOf(Arc::clone(&container))) as Arc<dyn Cache + Send + Sync>;
         Self {
             about,
+            cache: has_cache.then(cache),
             container,
             served: Mutex::default(),
             published: Mutex::default(),

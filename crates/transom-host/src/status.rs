@@ -6,7 +6,7 @@ use transom_module::{ContainerId, Result};
 
 use crate::erased::AnyContainer;
 use crate::host::{Entry, state_of};
-use crate::{About, Host, State, VolumeStatus};
+use crate::{About, BudgetStatus, Host, State, VolumeStatus};
 
 /// A container, and what is served of it.
 #[derive(Debug, Clone)]
@@ -24,16 +24,7 @@ pub struct ContainerStatus {
     /// Whether volumes are made and removed while it is loaded.
     pub manages_volumes: bool,
     /// Its cache, if it has one.
-    pub cache: Option<CacheStatus>,
-}
-
-/// What a container's cache uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CacheStatus {
-    /// Bytes that it uses.
-    pub used: u64,
-    /// Bytes that it would use if memory were no matter.
-    pub wanted: u64,
+    pub cache: Option<BudgetStatus>,
 }
 
 impl Host {
@@ -65,6 +56,10 @@ impl Host {
             status.state = state_of(&loaded);
             status.volumes = loaded.volumes();
             status.ask(&*loaded.container);
+            let budgets = self.budgets().status();
+            status.cache = budgets
+                .into_iter()
+                .find(|budget| budget.container == container);
         }
         Some(status)
     }
@@ -105,9 +100,5 @@ impl ContainerStatus {
         if let Some(jobs) = container.jobs() {
             self.jobs = jobs.kinds().to_vec();
         }
-        self.cache = container.cache().map(|cache| CacheStatus {
-            used: cache.used(),
-            wanted: cache.wanted(),
-        });
     }
 }

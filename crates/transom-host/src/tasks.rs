@@ -20,9 +20,9 @@
 //! table as suspended, whether they were, or the daemon was killed; whoever loads
 //! their container starts them again, with [`Tasks::restart`].
 //!
-//! **Locks.** That of the table, then that of one task; neither is held while
-//! anything is read, written or told. A third, of each task, is held while its file
-//! is written or removed. Work that reports takes the lock of its own
+//! **Locks.** That of the table, then that of one task, then that of the events;
+//! none is held while a file is read or written. For that each task has another one,
+//! taken before its own. Work that reports takes the lock of its own
 //! task only, and is never held up by those who watch.
 
 mod kept;

@@ -13,7 +13,7 @@ use transom_passthrough::PassthroughModule;
 use transom_test::{privileged, temp_dir};
 
 use self::refusing::Refusing;
-use crate::{Enablement, Hold, Host, Load, Modules, State, Target, Unmount, VolumeId};
+use crate::{Enablement, Hold, Host, HostOptions, Load, Modules, State, Target, Unmount, VolumeId};
 
 mod refusing;
 
@@ -41,7 +41,12 @@ impl Fixture {
             fs::set_permissions(at(name), fs::Permissions::from_mode(0o000)).unwrap();
         }
         let modules = Modules::new().with(PassthroughModule).with(Refusing);
-        let host = Host::new(modules, Enablement::at(at("modules.json")), None).unwrap();
+        let host = Host::new(
+            modules,
+            Enablement::at(at("modules.json")),
+            HostOptions::default(),
+        )
+        .unwrap();
         Self { directory, host }
     }
 
@@ -70,6 +75,7 @@ impl Fixture {
             },
             force,
             owner: 0,
+            cache_bytes: None,
         };
         self.host.load(load).map(drop)
     }

@@ -39,6 +39,7 @@ impl Host {
             Ok(()) => {
                 let name = &loaded.about.name;
                 let message = format!("`{name}` was unloaded");
+                self.budgets().leave(container);
                 // Gives the resources back, which may take its time.
                 drop(loaded);
                 self.containers().remove(&container);

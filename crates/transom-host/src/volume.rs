@@ -25,6 +25,7 @@ use transom_sys::write_back_apart;
 
 use crate::attachment::{self, Attachment, Target};
 use crate::erased::{AnyContainer, Serving};
+use crate::{Entry, Ledger, Leftover};
 
 /// How long others may take to let go of a mount that was detached.
 const LET_GO_PATIENCE: Duration = Duration::from_secs(2);
@@ -40,7 +41,13 @@ pub(crate) struct ServedVolume {
 struct Mounts {
     /// `None` once it is to be unmounted, or if it is to end with its last user.
     held: Option<OwnedFd>,
-    all: Vec<Mount>,
+    all: Vec<Known>,
+}
+
+struct Known {
+    mount: Mount,
+    /// What is noted of it for the case that we are killed.
+    _entry: Option<Entry>,
 }
 
 /// One mount of a volume.
@@ -100,7 +107,7 @@ impl ServedVolume {
             serving,
             mounts: Mutex::new(Mounts {
                 held,
-                all: vec![Mount::handed_out(&mount, options, owner)?],
+                all: vec![Known::handed_out(&mount, options, owner)?],
             }),
         };
         Ok((volume, mount))
@@ -131,16 +138,17 @@ impl ServedVolume {
         let mut attributes = options.attributes;
         attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, options.read_only);
         let mount = clone_of(held, attributes)?;
-        mounts.all.push(Mount::handed_out(&mount, options, owner)?);
+        mounts.all.push(Known::handed_out(&mount, options, owner)?);
         Ok(mount)
     }
 
     /// Remembers where a mount was attached.
-    fn attached(&self, attachment: &Attachment) {
+    fn attached(&self, attachment: &Attachment, entry: Option<Entry>) {
         let mut mounts = self.mounts();
         let mut all = mounts.all.iter_mut();
-        if let Some(mount) = all.find(|mount| mount.id == attachment.id()) {
-            mount.attachment = Some(attachment.clone());
+        if let Some(known) = all.find(|known| known.mount.id == attachment.id()) {
+            known.mount.attachment = Some(attachment.clone());
+            known._entry = entry;
         }
     }
 
@@ -172,7 +180,8 @@ impl ServedVolume {
         let attached: Vec<_> = {
             let mounts = self.mounts();
             let all = mounts.all.iter();
-            all.filter_map(|mount| mount.attachment.clone()).collect()
+            all.filter_map(|known| known.mount.attachment.clone())
+                .collect()
         };
         for attachment in attached {
             self.take_away(&attachment, how)?;
@@ -205,8 +214,8 @@ impl ServedVolume {
     pub(crate) fn unmount_one(&self, id: u64, how: Unmount) -> Result<()> {
         let found = {
             let mounts = self.mounts();
-            let found = mounts.all.iter().find(|mount| mount.id == id);
-            found.and_then(|mount| mount.attachment.clone())
+            let found = mounts.all.iter().find(|known| known.mount.id == id);
+            found.and_then(|known| known.mount.attachment.clone())
         };
         let Some(attachment) = found else {
             let message = format!("mount {id} was handed out: whoever has it lets go of it");
@@ -225,7 +234,7 @@ impl ServedVolume {
             Error::from_host(error, message)
         })?;
         let mut mounts = self.mounts();
-        mounts.all.retain(|mount| mount.id != attachment.id());
+        mounts.all.retain(|known| known.mount.id != attachment.id());
         Ok(())
     }
 
@@ -238,7 +247,7 @@ impl ServedVolume {
         let mut mounts = self.mounts();
         mounts.forget_unmounted();
         MountedStatus {
-            mounts: mounts.all.clone(),
+            mounts: mounts.all.iter().map(|known| known.mount.clone()).collect(),
             passthrough: self.serving.passthrough(),
             items: self.serving.items(),
             statistics: self.serving.statistics(),
@@ -253,20 +262,26 @@ impl ServedVolume {
 impl Mounts {
     /// Others may unmount what we have attached.
     fn forget_unmounted(&mut self) {
-        let is_there = |mount: &Mount| mount.attachment.as_ref().is_none_or(Attachment::is_there);
-        self.all.retain(is_there);
+        self.all.retain(|known| {
+            let attachment = known.mount.attachment.as_ref();
+            attachment.is_none_or(Attachment::is_there)
+        });
     }
 }
 
-impl Mount {
+impl Known {
     fn handed_out(mount: &OwnedFd, options: &Options, owner: u32) -> Result<Self> {
         let id = attachment::mount_id(mount)
             .map_err(|error| Error::from_host(error.into(), "cannot examine a mount"))?;
-        Ok(Self {
+        let mount = Mount {
             id,
             attachment: None,
             read_only: options.read_only,
             owner,
+        };
+        Ok(Self {
+            mount,
+            _entry: None,
         })
     }
 }
@@ -279,12 +294,17 @@ pub struct Mounted {
     pub mount: OwnedFd,
     /// What serves it.
     pub served: Served,
+    /// Where it is noted that it was attached.
+    pub(crate) ledger: Option<Ledger>,
 }
 
 impl Mounted {
     pub(crate) fn new(mount: OwnedFd, volume: Arc<ServedVolume>) -> Self {
-        let served = Served(volume);
-        Self { mount, served }
+        Self {
+            mount,
+            served: Served(volume),
+            ledger: None,
+        }
     }
 
     /// The kernel's number for it.
@@ -294,10 +314,21 @@ impl Mounted {
     }
 
     /// Puts the mount onto a directory, where the host finds it again when the
-    /// volume is unmounted.
-    pub fn attach(self, target: Target) -> std::io::Result<Attachment> {
-        let attachment = target.attach(self.mount)?;
-        self.served.0.attached(&attachment);
+    /// volume is unmounted, or when the next one cleans up.
+    pub fn attach(self, target: Target) -> Result<Attachment> {
+        let failed = |error| {
+            let message = format!("cannot mount on `{}`", target.path().display());
+            Error::from_host(error, message)
+        };
+        let expected = Attachment::to_be(&self.mount, target.path().to_owned()).map_err(failed)?;
+        let note = |ledger: &Ledger| ledger.enter(&Leftover::Mount(expected.clone()));
+        let entry = self.ledger.as_ref().map(note).transpose()?;
+        let path = target.path().to_owned();
+        let attachment = target.attach(self.mount).map_err(|error| {
+            let message = format!("cannot mount on `{}`", path.display());
+            Error::from_host(error, message)
+        })?;
+        self.served.0.attached(&attachment, entry);
         Ok(attachment)
     }
 }

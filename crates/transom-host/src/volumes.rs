@@ -19,7 +19,8 @@ impl Host {
         owner: u32,
     ) -> Result<Mounted> {
         let loaded = self.loaded(volume.container)?;
-        let mounted = loaded.mount(&volume.key, options, hold, owner)?;
+        let mut mounted = loaded.mount(&volume.key, options, hold, owner)?;
+        mounted.ledger = self.ledger().cloned();
         let kind = EventKind::Mounted {
             volume: volume.key.clone(),
         };

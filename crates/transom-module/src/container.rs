@@ -121,7 +121,8 @@ pub trait Jobs {
     fn run(&self, kind: &str, task: Task) -> Completed;
 }
 
-/// A container that keeps data in memory that it could read again.
+/// A container that keeps data in memory that it could read again. What is asked
+/// is answered at once: it is asked whenever somebody looks.
 pub trait Cache {
     /// How many bytes it would use if memory were no matter.
     fn wanted(&self) -> u64;

@@ -1,6 +1,6 @@
 //! What the rest of the workspace needs from the kernel and no safe crate
 //! offers: the FUSE wire structures, the ioctls of `/dev/fuse`, a mount call,
-//! loop devices, the credentials of a thread, handles and flags of files, and the
+//! loop devices, ublk, the credentials of a thread, handles and flags of files, and the
 //! start of a process in namespaces of its own.
 //!
 //! This is the only crate of the workspace that may contain `unsafe` (the
@@ -27,6 +27,7 @@ pub mod loop_device;
 pub mod mount;
 pub mod namespaces;
 pub mod peer;
+pub mod ublk;
 pub mod unlink;
 pub mod volume_requests;
 

@@ -170,6 +170,51 @@ pub fn change(mount: impl AsFd, reach: Reach, change: Change) -> Result<()> {
     Ok(())
 }
 
+/// Whether the mount of that number, `stx_mnt_id` of `STATX_MNT_ID_UNIQUE`, is
+/// attached somewhere in our mount namespace: `statmount(2)`, Linux 6.8.
+pub fn is_attached(id: u64) -> Result<bool> {
+    /// Of `<asm-generic/unistd.h>`.
+    const SYS_STATMOUNT: libc::c_long = 457;
+    /// The size of `struct statmount` of `<linux/mount.h>`.
+    const STATMOUNT_BYTES: usize = 512;
+
+    /// `struct mnt_id_req` of `<linux/mount.h>`, in its first version.
+    #[repr(C)]
+    struct Request {
+        size: u32,
+        spare: u32,
+        mount: u64,
+        /// What is to be told of it.
+        wanted: u64,
+    }
+
+    let request = Request {
+        size: 24,
+        spare: 0,
+        mount: id,
+        wanted: 0,
+    };
+    let mut answer = [0_u64; STATMOUNT_BYTES / size_of::<u64>()];
+    // SAFETY: the kernel reads one request of the size it states and writes no more
+    // than the given size of the answer; both live until the call returns.
+    let returned = unsafe {
+        libc::syscall(
+            SYS_STATMOUNT,
+            &raw const request,
+            answer.as_mut_ptr(),
+            STATMOUNT_BYTES,
+            0,
+        )
+    };
+    match returned {
+        0 => Ok(true),
+        _ => match last_errno() {
+            Errno::NOENT => Ok(false),
+            error => Err(error),
+        },
+    }
+}
+
 pub(crate) fn last_errno() -> Errno {
     // SAFETY: the location is the calling thread's own and always readable.
     Errno::from_raw_os_error(unsafe { *libc::__errno_location() })

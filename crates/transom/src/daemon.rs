@@ -10,6 +10,7 @@ use anyhow::Context;
 use rustix::fs::{CWD, Mode, OFlags};
 use transom_control::host::{Place, Setting};
 use transom_control::{Bytes, CallError, Client, Descriptor, Method};
+use transom_host::Ledger;
 
 /// Names another socket.
 pub(crate) const SOCKET_VARIABLE: &str = "TRANSOM_SOCKET";
@@ -22,6 +23,15 @@ const SYSTEM_SOCKET: &str = "/run/transom-host/control";
 pub(crate) fn socket() -> PathBuf {
     let named = env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty());
     named.map_or_else(|| SYSTEM_SOCKET.into(), PathBuf::from)
+}
+
+/// Where the state of the machine's daemon is that outlives it.
+pub(crate) const SYSTEM_STATE: &str = "/var/lib/transom";
+
+/// What a daemon with that state has noted for the case that it is killed.
+pub(crate) fn ledger(state: &Path) -> anyhow::Result<Ledger> {
+    Ledger::open(&state.join("ledger"))
+        .with_context(|| format!("another daemon may be using {}", state.display()))
 }
 
 /// A connection to the daemon.

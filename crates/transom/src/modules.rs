@@ -1,7 +1,7 @@
 //! The table of what is built in.
 
 use transom_concat::ConcatModule;
-use transom_host::{Enablement, Host, Modules};
+use transom_host::{Enablement, Host, HostOptions, Modules};
 use transom_passthrough::PassthroughModule;
 
 /// Names another file than [`ENABLEMENT_FILE`].
@@ -26,5 +26,5 @@ pub(crate) fn enablement() -> Enablement {
 
 /// Loads with these modules.
 pub(crate) fn host() -> transom_module::Result<Host> {
-    Host::new(built_in(), enablement(), None)
+    Host::new(built_in(), enablement(), HostOptions::default())
 }

@@ -165,7 +165,7 @@ pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> 
         container,
         key: Listing::ONLY.into(),
     };
-    let Mounted { mount, served } = mount(&host, &volume, request, &options)?;
+    let Mounted { mount, served, .. } = mount(&host, &volume, request, &options)?;
     let attached = target
         .attach(mount)
         .with_context(|| format!("cannot mount on `{}`", request.target.display()))?;
@@ -227,6 +227,7 @@ fn load(
         },
         force: request.force,
         owner: rustix::process::getuid().as_raw(),
+        cache_bytes: None,
     })?)
 }
 

@@ -2,15 +2,16 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::Shutdown;
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};
 
-use transom_module::{BlockVolume, Errno, write_zeroes_as_data};
+use transom_module::{BlockVolume, Errno, Geometry, write_zeroes_as_data};
 
-use super::jobs::Jobs;
 use super::wire::{self, Command, ErrorNumber, PAYLOAD_BYTES_MAX, Request};
+use crate::caught::caught;
 use crate::extent::{self, Refused};
+use crate::jobs::Jobs;
 
 /// Serves a client that has chosen an export until it or the connection ends.
 /// What it asked for until then is done when this returns.
@@ -65,10 +66,12 @@ fn next(requests: &mut impl Read) -> io::Result<Option<(Request, Vec<u8>)>> {
 fn reply(volume: &dyn BlockVolume, request: &Request, payload: &[u8]) -> Vec<u8> {
     const HEAD: usize = 16;
     let mut reply = vec![0; HEAD];
-    let done = panic::catch_unwind(AssertUnwindSafe(|| {
-        perform(volume, request, payload, &mut reply)
-    }));
-    let done = done.unwrap_or(Err(ErrorNumber::InputOutput));
+    let geometry = caught(|| Ok(volume.geometry())).map_err(ErrorNumber::from);
+    let range = geometry.and_then(|geometry| check(&geometry, request));
+    let done = range.and_then(|range| {
+        let done = caught(|| perform(volume, request, range, payload, &mut reply));
+        Ok(done?)
+    });
     if done.is_err() {
         reply.truncate(HEAD);
     }
@@ -76,14 +79,8 @@ fn reply(volume: &dyn BlockVolume, request: &Request, payload: &[u8]) -> Vec<u8>
     reply
 }
 
-/// What was read is appended to `reply`.
-fn perform(
-    volume: &dyn BlockVolume,
-    request: &Request,
-    payload: &[u8],
-    reply: &mut Vec<u8>,
-) -> Result<(), ErrorNumber> {
-    let geometry = volume.geometry();
+/// Whether something may be asked for, and of which part of the volume.
+fn check(geometry: &Geometry, request: &Request) -> Result<Range<u64>, ErrorNumber> {
     let known = match request.command {
         Command::WriteZeroes => Request::FUA | Request::NO_HOLE,
         _ => Request::FUA,
@@ -91,55 +88,53 @@ fn perform(
     if request.flags & !known != 0 {
         return Err(ErrorNumber::Invalid);
     }
-    let changes = match request.command {
-        Command::Read => false,
-        Command::Write | Command::Trim | Command::WriteZeroes => true,
-        Command::Flush if (request.offset, request.length) == (0, 0) => {
-            return told(volume.flush());
+    match request.command {
+        Command::Write | Command::Trim | Command::WriteZeroes if geometry.read_only => {
+            return Err(ErrorNumber::Permission);
         }
-        Command::Flush | Command::Disconnect | Command::Other => {
+        Command::Flush if (request.offset, request.length) != (0, 0) => {
             return Err(ErrorNumber::Invalid);
         }
-    };
-    if changes && geometry.read_only {
-        return Err(ErrorNumber::Permission);
-    }
-    let range = extent::part(&geometry, request.offset, request.length.into()).map_err(
-        |refused| match (refused, request.command) {
-            (Refused::Beyond, Command::Write | Command::WriteZeroes) => ErrorNumber::Space,
-            _ => ErrorNumber::Invalid,
-        },
-    )?;
-    match request.command {
         Command::Read if request.length > PAYLOAD_BYTES_MAX => return Err(ErrorNumber::Invalid),
+        Command::Disconnect | Command::Other => return Err(ErrorNumber::Invalid),
+        _ => {}
+    }
+    let part = extent::part(geometry, request.offset, request.length.into());
+    part.map_err(|refused| match (refused, request.command) {
+        (Refused::Beyond, Command::Write | Command::WriteZeroes) => ErrorNumber::Space,
+        _ => ErrorNumber::Invalid,
+    })
+}
+
+/// What was read is appended to `reply`.
+fn perform(
+    volume: &dyn BlockVolume,
+    request: &Request,
+    range: Range<u64>,
+    payload: &[u8],
+    reply: &mut Vec<u8>,
+) -> transom_module::Result<()> {
+    match request.command {
         Command::Read => {
             let head = reply.len();
             reply.resize(head + request.length as usize, 0);
-            told(volume.read(request.offset, &mut reply[head..]))?;
+            return volume.read(request.offset, &mut reply[head..]);
         }
-        Command::Write => told(volume.write(request.offset, payload))?,
+        Command::Write => volume.write(request.offset, payload)?,
+        Command::Flush => return volume.flush(),
         Command::Trim => match volume.discard(range) {
             // It is a hint.
             Err(error) if error.errno() == Errno::EOPNOTSUPP => {}
-            done => told(done)?,
+            done => done?,
         },
         Command::WriteZeroes if request.flags & Request::NO_HOLE != 0 => {
-            told(write_zeroes_as_data(volume, range))?;
+            write_zeroes_as_data(volume, range)?;
         }
-        _ => told(volume.write_zeroes(range))?,
+        Command::WriteZeroes => volume.write_zeroes(range)?,
+        Command::Disconnect | Command::Other => return Err(Errno::EINVAL.into()),
     }
-    match changes && request.flags & Request::FUA != 0 {
-        true => told(volume.flush()),
-        false => Ok(()),
+    match request.flags & Request::FUA {
+        0 => Ok(()),
+        _ => volume.flush(),
     }
-}
-
-/// An error in the client's words, which the operator has been told in ours.
-fn told(done: transom_module::Result<()>) -> Result<(), ErrorNumber> {
-    done.map_err(|error| {
-        if error.is_notable() {
-            tracing::warn!(%error, "a block volume failed");
-        }
-        error.errno().into()
-    })
 }

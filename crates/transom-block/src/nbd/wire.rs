@@ -5,11 +5,13 @@
 
 use transom_module::{Errno, Geometry};
 
+use crate::jobs::REQUEST_BYTES_MAX;
+
 /// The longest name that the protocol allows, in bytes.
 pub const NAME_BYTES_MAX: usize = 4096;
 /// The most that is read or written at once, in bytes: what every client may
 /// rely on.
-pub const PAYLOAD_BYTES_MAX: u32 = 32 << 20;
+pub const PAYLOAD_BYTES_MAX: u32 = REQUEST_BYTES_MAX as u32;
 
 /// What the server says first, before its [`GREETING_FLAGS`].
 pub(super) const GREETING: &[u8; 16] = b"NBDMAGICIHAVEOPT";

@@ -7,6 +7,7 @@ mod nbd_client;
 mod nbd_hostile;
 mod nbd_protocol;
 mod nbd_tools;
+mod ublk_devices;
 mod volumes;
 
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! The concat module on real files, as a host drives it.
 
+mod devices;
 mod hostile;
 mod killed;
 mod loading;

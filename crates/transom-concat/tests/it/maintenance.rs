@@ -71,14 +71,14 @@ fn impossible_wishes_are_refused() {
     fs::write(&pool.paths[1], "").unwrap();
     assert_eq!(pool.format("").failed().errno(), Errno::ENOSPC);
     let options = load_options("");
-    let none = ended(Told::default(), |task| {
+    let none = ended(&Told::default(), |task| {
         ConcatModule.format(Vec::new(), &options, task)
     });
     assert_eq!(none.failed().errno(), Errno::EINVAL);
     let many = Pool::of_files(&[1; 65]);
     assert_eq!(many.format("").failed().errno(), Errno::EINVAL);
     let twice = || vec![resource(&pool.paths[0]), resource(&pool.paths[0])];
-    let error = ended(Told::default(), |task| {
+    let error = ended(&Told::default(), |task| {
         ConcatModule.format(twice(), &options, task)
     })
     .failed();
@@ -92,7 +92,7 @@ fn interrupted_formatting_leaves_no_container() {
         let pool = Pool::formatted(&[10, 10], "");
         let told = Told::stopping_at(checkpoint, Stop::Cancelled);
         let options = load_options("force");
-        let stopped = ended(told, |task| {
+        let stopped = ended(&told, |task| {
             ConcatModule.format(pool.resources(), &options, task)
         });
         assert!(matches!(stopped.outcome, Outcome::Stopped(Stop::Cancelled)));

@@ -14,7 +14,7 @@ fn every_byte_of_every_member_is_read() {
     let pool = Pool::formatted(&[512, 100], "");
     let container = pool.load();
     create(&container, "a", 600);
-    let patrol = ended(Told::default(), |task| container.run("patrol", task)).done();
+    let patrol = ended(&Told::default(), |task| container.run("patrol", task)).done();
     let of: u64 = pool.bytes().iter().sum();
     assert_eq!(patrol.progress.last(), Some(&(of, of)));
     assert!(
@@ -30,7 +30,7 @@ fn every_byte_of_every_member_is_read() {
     );
     assert_eq!(container.trouble(), None);
     assert_eq!(container.kinds()[0].0, "patrol");
-    let other = ended(Told::default(), |task| container.run("scrub", task)).failed();
+    let other = ended(&Told::default(), |task| container.run("scrub", task)).failed();
     assert_eq!(other.errno(), Errno::EINVAL);
 }
 
@@ -40,7 +40,7 @@ fn it_goes_on_where_it_was_suspended() {
     let of: u64 = pool.bytes().iter().sum();
     let container = pool.load();
     let told = Told::stopping_at(6, Stop::Suspended);
-    let mut first = ended(told, |task| container.run("patrol", task));
+    let mut first = ended(&told, |task| container.run("patrol", task));
     assert!(matches!(first.outcome, Outcome::Stopped(Stop::Suspended)));
     let (position, _) = *first.progress.last().unwrap();
     assert!(position < of);
@@ -68,7 +68,7 @@ fn a_cancelled_one_saves_nothing() {
     let pool = Pool::formatted(&[512], "");
     let container = pool.load();
     let told = Told::stopping_at(2, Stop::Cancelled);
-    let patrol = ended(told, |task| container.run("patrol", task));
+    let patrol = ended(&told, |task| container.run("patrol", task));
     assert!(matches!(patrol.outcome, Outcome::Stopped(Stop::Cancelled)));
     assert!(patrol.saved.is_empty());
 }
@@ -82,7 +82,7 @@ fn what_cannot_be_read_is_told_with_the_volume_it_is_of() {
     // The medium ends 10 blocks early: 9 of data, and that of the label.
     let file = OpenOptions::new().write(true).open(&pool.paths[1]).unwrap();
     file.set_len(OVERHEAD + 502 * BLOCK).unwrap();
-    let patrol = ended(Told::default(), |task| container.run("patrol", task));
+    let patrol = ended(&Told::default(), |task| container.run("patrol", task));
     let blocks: Vec<_> = patrol
         .log
         .iter()
@@ -110,12 +110,12 @@ fn damaged_copies_are_found_while_all_is_in_use() {
     let container = pool.load();
     let file = OpenOptions::new().write(true).open(&pool.paths[0]).unwrap();
     file.write_all_at(&[1; 8], MIB + 48).unwrap();
-    let error = ended(Told::default(), |task| container.run("patrol", task)).failed();
+    let error = ended(&Told::default(), |task| container.run("patrol", task)).failed();
     assert!(error.to_string().contains("table at 1048576"), "{error}");
     assert!(error.to_string().contains("member-0`"), "{error}");
     // The next commits write both slots anew.
     create(&container, "a", 1);
     create(&container, "b", 1);
-    ended(Told::default(), |task| container.run("patrol", task)).done();
+    ended(&Told::default(), |task| container.run("patrol", task)).done();
     assert_eq!(container.trouble(), None);
 }

@@ -53,7 +53,7 @@ impl Pool {
 
     pub(crate) fn format_on(&self, first: &str, options: &str) -> Ended {
         let options = load_options(&format!("{first},{options}"));
-        ended(Told::default(), |task| {
+        ended(&Told::default(), |task| {
             ConcatModule.format(self.resources(), &options, task)
         })
     }
@@ -99,7 +99,7 @@ pub(crate) fn load(members: Vec<Resource>, options: &LoadOptions) -> Result<Conc
 
 pub(crate) fn check(resources: Vec<Resource>, options: &str) -> Ended {
     let options = load_options(options);
-    ended(Told::default(), |task| {
+    ended(&Told::default(), |task| {
         ConcatModule.check(resources, &options, task)
     })
 }
@@ -219,8 +219,8 @@ impl Ended {
     }
 }
 
-pub(crate) fn ended(told: Told, work: impl FnOnce(Task) -> Completed) -> Ended {
-    ended_with(&told, None, work)
+pub(crate) fn ended(told: &Told, work: impl FnOnce(Task) -> Completed) -> Ended {
+    ended_with(told, None, work)
 }
 
 /// Work that goes on where an earlier one had saved.

@@ -285,13 +285,11 @@ pub struct CountersReply {
 pub struct PublishBlock {
     /// The volume.
     pub volume: String,
-    /// Without, the best that the machine has.
+    /// Without, a loop device.
     pub kind: Option<BlockKind>,
     /// It cannot be written through this.
     #[serde(default, deserialize_with = "or_default")]
     pub read_only: bool,
-    /// Where an NBD server listens; without, the daemon chooses.
-    pub socket: Option<Place>,
 }
 
 /// To [`PublishBlock`].
@@ -299,8 +297,6 @@ pub struct PublishBlock {
 pub struct PublishBlockReply {
     /// The device.
     pub device: BlockDevice,
-    /// The device, opened, or a connection to the NBD server.
-    pub descriptor: Option<Descriptor>,
 }
 
 /// Takes a disk away, after everything was flushed.

@@ -68,7 +68,7 @@ pub trait HostService: Send + Sync + 'static {
 /// The interface, answered by `service`.
 #[must_use]
 pub fn interface<S: HostService>(service: Arc<S>) -> Interface {
-    Interface::new(INTERFACE, INTERFACE_TEXT, service)
+    Interface::builder(INTERFACE, INTERFACE_TEXT, service)
         .method(S::list_modules)
         .method(S::probe)
         .method(S::load)

@@ -32,7 +32,7 @@ pub trait ViewsService: Send + Sync + 'static {
 /// The interface, answered by `service`.
 #[must_use]
 pub fn interface<S: ViewsService>(service: Arc<S>) -> Interface {
-    Interface::new(INTERFACE, INTERFACE_TEXT, service)
+    Interface::builder(INTERFACE, INTERFACE_TEXT, service)
         .method(S::create)
         .method(S::open)
         .method(S::update)

@@ -175,7 +175,7 @@ fn org_varlink_service() {
 
 #[test]
 fn the_interface_of_the_tests() {
-    use service::{Count, Echo, Flood, Hold, Open, Read, Wait, Who};
+    use service::{Count, Echo, Flood, Hold, Open, Panic, Read, Wait, Who};
 
     let methods = [
         method::<Echo>(),
@@ -186,6 +186,7 @@ fn the_interface_of_the_tests() {
         method::<Open>(),
         method::<Who>(),
         method::<Hold>(),
+        method::<Panic>(),
     ];
     let description = check(service::INTERFACE, service::INTERFACE_TEXT, methods.into());
     check_table(&service::interface(Arc::default()), &description);

@@ -13,7 +13,8 @@ use transom_control::{
 };
 
 use crate::service::{
-    Count, Echo, Flood, Running, Wait, open_descriptors, start, start_with, wait_for_descriptors,
+    Count, Echo, Flood, Panic, Running, Wait, open_descriptors, start, start_with,
+    wait_for_descriptors,
 };
 
 /// Clients that are answered while others misbehave.
@@ -260,4 +261,18 @@ fn clients_that_die_leave_nothing() {
     check_many(&running, 10);
     running.service.wait_for_ends(6 * rounds + 10);
     wait_for_descriptors(before);
+}
+
+#[test]
+fn a_panic_costs_its_caller_the_connection() {
+    let running = start();
+    let mut client = running.client();
+    let before = open_descriptors();
+    client.call(&Echo { text: "x".into() }).unwrap();
+    assert!(running.client().call(&Panic {}).is_err());
+    running.service.wait_for_ends(1);
+    client.call(&Echo { text: "x".into() }).unwrap();
+    drop(client);
+    running.service.wait_for_ends(2);
+    wait_for_descriptors(before - 1);
 }

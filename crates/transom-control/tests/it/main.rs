@@ -5,6 +5,7 @@ mod calls;
 mod contract;
 mod descriptors;
 mod hostile;
+mod others;
 mod reference;
 mod service;
 mod sockets;

@@ -5,12 +5,13 @@ use std::io::Read as _;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use transom_control::{
-    Admission, ConnectionId, Descriptor, Exchange, Interface, Method, Next, Permission, Server,
-    Services, Socket, Stream,
+    Admission, ConnectionId, Descriptor, Exchange, Interface, Method, Next, Peer, Permission,
+    Server, Services, Socket, Stream,
 };
 
 pub(crate) const INTERFACE: &str = "io.transom.Test";
@@ -43,6 +44,7 @@ method!(Read { files: Vec<Descriptor> } => ReadReply { texts: Vec<String> });
 method!(Open { count: u32 } => OpenReply { files: Vec<Descriptor> });
 method!(Who {} => WhoReply { uid: u32, gid: u32, groups: Vec<u32>, pid: i32 });
 method!(Hold {} => HoldReply {});
+method!(Panic {} => PanicReply {});
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "error", content = "parameters")]
@@ -107,95 +109,82 @@ impl TestService {
     pub(crate) fn calls(&self) -> usize {
         self.seen.lock().unwrap().calls
     }
+}
 
-    fn echo(&self, _: &mut Exchange, call: Echo) -> Result<EchoReply, Odd> {
-        self.change(|seen| seen.calls += 1);
-        Ok(EchoReply { text: call.text })
+/// The numbers to that one, which is even; an error after the 12th.
+fn count(to: u64) -> Result<Stream<CountReply, Odd>, Odd> {
+    if to % 2 == 1 {
+        return Err(Odd::Odd { number: to });
     }
-
-    fn count(&self, _: &mut Exchange, call: Count) -> Result<Stream<CountReply, Odd>, Odd> {
-        let Count { to } = call;
-        if to % 2 == 1 {
-            return Err(Odd::Odd { number: to });
+    let mut number = 0;
+    Ok(Box::new(move |_| {
+        number += 1;
+        match number {
+            13 => Next::Failed(Odd::Odd { number }),
+            _ if number == to => Next::Last(CountReply { number }),
+            _ => Next::Item(CountReply { number }),
         }
-        let mut number = 0;
-        Ok(Box::new(move |_| {
-            number += 1;
-            match number {
-                13 => Next::Failed(Odd::Odd { number }),
-                _ if number == to => Next::Last(CountReply { number }),
-                _ => Next::Item(CountReply { number }),
-            }
-        }))
-    }
+    }))
+}
 
-    fn nothing(&self, _: &mut Exchange, _: Wait) -> Result<Stream<WaitReply, Odd>, Odd> {
-        Ok(Box::new(|patience| {
-            std::thread::sleep(patience);
-            Next::Nothing
-        }))
-    }
+fn read(exchange: &mut Exchange, files: Vec<Descriptor>) -> Result<Vec<String>, Odd> {
+    let texts = files.into_iter().map(|file| {
+        let file = exchange.take(file).map_err(|missing| Odd::Odd {
+            number: missing.0.0.into(),
+        })?;
+        let mut text = String::new();
+        File::from(file).read_to_string(&mut text).unwrap();
+        Ok(text)
+    });
+    texts.collect()
+}
 
-    fn flood(&self, _: &mut Exchange, _: Flood) -> Result<Stream<FloodReply, Odd>, Odd> {
-        let text = "x".repeat(FLOOD_BYTES);
-        Ok(Box::new(move |_| {
-            let text = text.clone();
-            Next::Item(FloodReply { text })
-        }))
-    }
-
-    fn read(&self, exchange: &mut Exchange, call: Read) -> Result<ReadReply, Odd> {
-        let texts = call.files.into_iter().map(|file| {
-            let file = exchange.take(file).map_err(|missing| Odd::Odd {
-                number: missing.0.0.into(),
-            })?;
-            let mut text = String::new();
-            File::from(file).read_to_string(&mut text).unwrap();
-            Ok(text)
-        });
-        let texts = texts.collect::<Result<_, _>>()?;
-        Ok(ReadReply { texts })
-    }
-
-    fn open(&self, exchange: &mut Exchange, call: Open) -> Result<OpenReply, Odd> {
-        let files = (0..call.count).map(|_| exchange.give(File::open("/dev/null").unwrap()));
-        let files = files.collect();
-        Ok(OpenReply { files })
-    }
-
-    fn who(&self, exchange: &mut Exchange, _: Who) -> Result<WhoReply, Odd> {
-        let peer = exchange.peer();
-        assert!(peer.pidfd.as_raw_fd() >= 0);
-        Ok(WhoReply {
-            uid: peer.uid.as_raw(),
-            gid: peer.gid.as_raw(),
-            groups: peer.groups.iter().map(|group| group.as_raw()).collect(),
-            pid: peer.pid.as_raw_nonzero().get(),
-        })
-    }
-
-    fn hold(&self, _: &mut Exchange, _: Hold) -> Result<HoldReply, Odd> {
-        self.change(|seen| seen.held += 1);
-        self.wait(|seen| seen.released);
-        Ok(HoldReply {})
-    }
-
-    fn ended(&self, connection: ConnectionId) {
-        self.change(|seen| seen.ended.push(connection));
+fn who(peer: &Peer) -> WhoReply {
+    assert!(peer.pidfd.as_raw_fd() >= 0);
+    WhoReply {
+        uid: peer.uid.as_raw(),
+        gid: peer.gid.as_raw(),
+        groups: peer.groups.iter().map(|group| group.as_raw()).collect(),
+        pid: peer.pid.as_raw_nonzero().get(),
     }
 }
 
 pub(crate) fn interface(service: Arc<TestService>) -> Interface {
-    Interface::new(INTERFACE, INTERFACE_TEXT, service)
-        .method(TestService::echo)
-        .stream(TestService::count)
-        .stream(TestService::nothing)
-        .stream(TestService::flood)
-        .method(TestService::read)
-        .method(TestService::open)
-        .method(TestService::who)
-        .method(TestService::hold)
-        .at_end(TestService::ended)
+    Interface::builder(INTERFACE, INTERFACE_TEXT, service)
+        .method(|service, _, Echo { text }| {
+            service.change(|seen| seen.calls += 1);
+            Ok(EchoReply { text })
+        })
+        .stream(|_, _, Count { to }| count(to))
+        .stream(|_, _, Wait {}| {
+            Ok(Box::new(|patience| {
+                thread::sleep(patience);
+                Next::Nothing
+            }))
+        })
+        .stream(|_, _, Flood {}| {
+            Ok(Box::new(|_| {
+                let text = "x".repeat(FLOOD_BYTES);
+                Next::Item(FloodReply { text })
+            }))
+        })
+        .method(|_, exchange, Read { files }| {
+            let texts = read(exchange, files)?;
+            Ok(ReadReply { texts })
+        })
+        .method(|_, exchange, Open { count }| {
+            let files = (0..count).map(|_| exchange.give(File::open("/dev/null").unwrap()));
+            let files = files.collect();
+            Ok(OpenReply { files })
+        })
+        .method(|_, exchange, Who {}| Ok(who(exchange.peer())))
+        .method(|service, _, Hold {}| {
+            service.change(|seen| seen.held += 1);
+            service.wait(|seen| seen.released);
+            Ok(HoldReply {})
+        })
+        .method(|_, _, Panic {}| panic!("as it was told"))
+        .at_end(|service, connection| service.change(|seen| seen.ended.push(connection)))
         .build()
 }
 
@@ -251,6 +240,6 @@ pub(crate) fn wait_for_descriptors(count: usize) {
     let minute = Instant::now() + Duration::from_secs(60);
     while open_descriptors() != count {
         assert!(Instant::now() < minute, "{} != {count}", open_descriptors());
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }

@@ -9,7 +9,7 @@ use transom_host::{BlockKind, BlockStatus};
 
 use super::errors::{not_found, refused, refused_or_busy};
 use super::volumes;
-use crate::Daemon;
+use crate::{Action, Daemon};
 
 pub(super) fn publish(
     daemon: &Daemon,
@@ -18,9 +18,11 @@ pub(super) fn publish(
 ) -> Result<PublishBlockReply> {
     let caller = daemon.caller(exchange.peer());
     let (volume, _) = volumes::find(daemon, &caller, &call.volume)?;
+    caller.require(Action::Block)?;
     let kind = match call.kind {
         None | Some(WireKind::Loop) => BlockKind::Loop,
-        Some(_) => return Err(super::errors::invalid("not yet")),
+        Some(WireKind::Nbd) => BlockKind::Nbd,
+        Some(WireKind::Ublk) => BlockKind::Ublk,
     };
     let published = daemon
         .host
@@ -28,7 +30,6 @@ pub(super) fn publish(
         .map_err(refused)?;
     Ok(PublishBlockReply {
         device: described(&published),
-        descriptor: None,
     })
 }
 
@@ -39,12 +40,12 @@ pub(super) fn withdraw(
 ) -> Result<Empty> {
     let caller = daemon.caller(exchange.peer());
     let all = daemon.host.published();
-    let is_meant = |published: &&BlockStatus| {
-        published.path.as_os_str() == call.device.as_str() && caller.owns(published.owner)
-    };
+    let is_meant =
+        |published: &&BlockStatus| published.name == call.device && caller.sees(published.owner);
     let Some(published) = all.iter().find(is_meant) else {
         return Err(not_found("block device", &call.device));
     };
+    caller.check_steers(published.owner)?;
     let how = match call.force {
         true => Withdrawal::Forced,
         false => Withdrawal::IfUnused,
@@ -59,10 +60,12 @@ pub(super) fn withdraw(
 /// A published block volume as the wire has it. It is called by its path.
 pub(super) fn described(published: &BlockStatus) -> BlockDevice {
     BlockDevice {
-        id: published.path.to_string_lossy().into_owned(),
+        id: published.name.clone(),
         volume: published.volume.to_string(),
         kind: match published.kind {
             BlockKind::Loop => WireKind::Loop,
+            BlockKind::Nbd => WireKind::Nbd,
+            BlockKind::Ublk => WireKind::Ublk,
         },
         path: Bytes::from(&published.path),
         bytes: published.bytes,

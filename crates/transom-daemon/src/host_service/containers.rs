@@ -10,8 +10,8 @@ use transom_module::{self as module, ContainerId};
 
 use super::errors::{invalid, not_found, not_ready, refused, refused_or_busy};
 use super::{places, wire};
-use crate::Daemon;
 use crate::caller::Caller;
+use crate::{Action, Daemon};
 
 pub(super) fn list_modules(daemon: &Daemon) -> Result<ListModulesReply> {
     let host = &daemon.host;
@@ -74,6 +74,7 @@ pub(super) fn load(
 ) -> Result<ContainerReply> {
     let peer = exchange.peer().clone();
     let caller = daemon.caller(&peer);
+    caller.require(Action::Load)?;
     let host = &daemon.host;
     let options = wire::load_options(&mut call);
     let resources = places::resources(
@@ -95,6 +96,7 @@ pub(super) fn load(
             options,
             force: call.force,
             owner: caller.uid(),
+            cache_bytes: call.cache_budget,
         })
         .map_err(refused)?;
     reply(daemon, container)
@@ -107,7 +109,7 @@ pub(super) fn offer(daemon: &Daemon, exchange: &mut Exchange, call: &Offer) -> R
     let resources = places::resources(host, &caller, exchange, None, &call.resources, false)?;
     let mut containers = Vec::new();
     for resource in resources {
-        let may = |about: &About| caller.owns(about.owner);
+        let may = |about: &About| caller.check_steers(about.owner).is_ok();
         if let Some(container) = host.offer(resource, may).map_err(refused)? {
             containers.push(described(daemon, container)?);
         }
@@ -116,7 +118,11 @@ pub(super) fn offer(daemon: &Daemon, exchange: &mut Exchange, call: &Offer) -> R
 }
 
 pub(super) fn unload(daemon: &Daemon, exchange: &mut Exchange, call: &Unload) -> Result<Empty> {
-    let container = find(daemon, &daemon.caller(exchange.peer()), &call.container)?;
+    let caller = daemon.caller(exchange.peer());
+    let container = find(daemon, &caller, &call.container)?;
+    if let Some(status) = daemon.host.status_of(container) {
+        caller.check_steers(status.about.owner)?;
+    }
     let how = match call.force {
         true => transom_host::Unmount::Abort,
         false => transom_host::Unmount::Orderly,
@@ -151,9 +157,9 @@ pub(super) fn set_cache_budget(
     Ok(SetCacheBudgetReply { cache })
 }
 
-/// The container that the caller means, if it is the caller's.
+/// The container that the caller means, if it may see it.
 pub(super) fn find(daemon: &Daemon, caller: &Caller<'_>, text: &str) -> Result<ContainerId> {
-    let is_theirs = |about: &About| caller.owns(about.owner);
+    let is_theirs = |about: &About| caller.sees(about.owner);
     let mut found = daemon.host.find(text, is_theirs);
     match (found.pop(), found.pop()) {
         (Some(only), None) => Ok(only),
@@ -164,12 +170,13 @@ pub(super) fn find(daemon: &Daemon, caller: &Caller<'_>, text: &str) -> Result<C
     }
 }
 
-/// The same; it is loaded besides.
+/// The same, if the caller may steer it and it is loaded.
 pub(super) fn find_ready(daemon: &Daemon, caller: &Caller<'_>, text: &str) -> Result<ContainerId> {
     let container = find(daemon, caller, text)?;
     match daemon.host.status_of(container) {
         Some(status) => {
             let about = status.about;
+            caller.check_steers(about.owner)?;
             not_ready(status.state, about.missing, &about.name).map_or(Ok(container), Err)
         }
         None => Err(not_found("container", text)),

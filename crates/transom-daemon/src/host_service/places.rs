@@ -70,7 +70,7 @@ fn named(
             Ok((Some(descriptor), path))
         }
         (None, Some(path)) if path.is_absolute() => {
-            caller.check_sees_our_mounts()?;
+            caller.check_sees_our_paths()?;
             Ok((None, path))
         }
         (None, Some(path)) => Err(invalid(format!(

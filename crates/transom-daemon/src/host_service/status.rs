@@ -29,7 +29,7 @@ pub(super) fn status(
     for status in daemon.host.status() {
         let about = &status.about;
         let is_asked = only.is_none_or(|only| only == about.id);
-        if !is_asked || !caller.owns(about.owner) {
+        if !is_asked || !caller.sees(about.owner) {
             continue;
         }
         reply.containers.push(wire::container(&status));
@@ -46,13 +46,13 @@ pub(super) fn status(
     }
     for published in daemon.host.published() {
         let is_asked = only.is_none_or(|only| only == published.volume.container);
-        if is_asked && caller.owns(published.owner) {
+        if is_asked && caller.sees(published.owner) {
             reply.block_devices.push(blocks::described(&published));
         }
     }
     for info in daemon.host.tasks().list() {
         let is_asked = only.is_none() || only == info.order.about.container;
-        if is_asked && caller.owns(info.order.owner) {
+        if is_asked && caller.sees(info.order.owner) {
             reply.tasks.push(tasks::described(&info));
         }
     }
@@ -65,7 +65,7 @@ fn about_daemon(daemon: &Daemon) -> host::Daemon {
         pid: std::process::id(),
         started: wire::moment(daemon.started),
         memory: resident_bytes().unwrap_or(0),
-        views: 0,
+        views: daemon.views() as u64,
     }
 }
 

@@ -13,8 +13,8 @@ use transom_module::LoadOptions;
 use super::containers::find_ready;
 use super::errors::{not_found, refused};
 use super::{places, wire};
-use crate::Daemon;
 use crate::caller::Caller;
+use crate::{Action, Daemon};
 
 pub(super) fn start_job(
     daemon: &Daemon,
@@ -80,6 +80,7 @@ fn maintain(
 ) -> Result<TaskReply> {
     let peer = exchange.peer().clone();
     let caller = daemon.caller(&peer);
+    caller.require(Action::Load)?;
     let host = &daemon.host;
     let resources = places::resources(host, &caller, exchange, Some(module), resources, false)?;
     let options = LoadOptions {
@@ -120,7 +121,10 @@ fn steer(
     task: &str,
     how: impl FnOnce(&Tasks, TaskId) -> transom_module::Result<()>,
 ) -> Result<TaskReply> {
-    let task = find(daemon, &daemon.caller(exchange.peer()), task)?.id;
+    let caller = daemon.caller(exchange.peer());
+    let info = find(daemon, &caller, task)?;
+    caller.check_steers(info.order.owner)?;
+    let task = info.id;
     how(daemon.host.tasks(), task).map_err(refused)?;
     reply(daemon, task)
 }
@@ -166,7 +170,7 @@ fn find(daemon: &Daemon, caller: &Caller<'_>, text: &str) -> Result<TaskInfo> {
     let missing = || not_found("task", text);
     let id: TaskId = text.parse().map_err(|_| missing())?;
     let info = daemon.host.tasks().get(id).map_err(|_| missing())?;
-    match caller.owns(info.order.owner) {
+    match caller.sees(info.order.owner) {
         true => Ok(info),
         false => Err(missing()),
     }

@@ -10,16 +10,17 @@ use transom_host::{About, Hold, VolumeId, VolumeStatus};
 use transom_module::ContainerId;
 
 use super::containers::{find_ready, holders};
-use super::errors::{failed, invalid, not_found, refused, refused_or_busy};
+use super::errors::{invalid, not_found, refused, refused_or_busy};
 use super::{places, wire};
-use crate::Daemon;
 use crate::caller::Caller;
 use crate::daemon::items_max;
 use crate::mount_attributes::attributes;
+use crate::{Action, Daemon};
 
 pub(super) fn mount(daemon: &Daemon, exchange: &mut Exchange, call: Mount) -> Result<MountReply> {
     let peer = exchange.peer().clone();
     let caller = daemon.caller(&peer);
+    caller.require(Action::Mount)?;
     let (volume, _) = find(daemon, &caller, &call.volume)?;
     let target = call
         .target
@@ -42,10 +43,7 @@ pub(super) fn mount(daemon: &Daemon, exchange: &mut Exchange, call: Mount) -> Re
     let id = mounted.id();
     let descriptor = match target {
         Some(target) => {
-            let what = format!("cannot mount on `{}`", target.path().display());
-            mounted
-                .attach(target)
-                .map_err(|error| failed(&what, error))?;
+            mounted.attach(target).map_err(refused)?;
             None
         }
         None => Some(exchange.give(mounted.mount)),
@@ -196,7 +194,8 @@ fn find_mount(daemon: &Daemon, caller: &Caller<'_>, text: &str) -> Result<(Volum
     for container in daemon.host.status() {
         for volume in container.volumes {
             let mounts = volume.mounted.iter().flat_map(|mounted| &mounted.mounts);
-            let is_it = |owner: u32| caller.owns(owner) || caller.owns(container.about.owner);
+            let steers = |owner: u32| caller.check_steers(owner).is_ok();
+            let is_it = |owner: u32| steers(owner) || steers(container.about.owner);
             if mounts
                 .clone()
                 .any(|mount| mount.id == wanted && is_it(mount.owner))

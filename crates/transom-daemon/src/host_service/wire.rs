@@ -98,7 +98,7 @@ pub(super) fn container(status: &ContainerStatus) -> wire::Container {
         manages_volumes: status.manages_volumes,
         jobs: choices(&status.jobs),
         cache: status.cache.map(|cache| wire::Cache {
-            budget: cache.wanted,
+            budget: cache.limit,
             used: cache.used,
             wanted: cache.wanted,
         }),

@@ -1,15 +1,18 @@
 //! Lookups, listings, what is cached and what is given back.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use transom_fuse::Opcode;
 use transom_module::{Invalidation, ItemId, Name};
 use transom_test::privileged;
 
 use crate::shelf::Content;
-use crate::{path_of, serve};
+use crate::{PATIENCE, path_of, serve};
 
 #[test]
 fn privileged_names_are_asked_for_once() {
@@ -159,6 +162,47 @@ fn privileged_every_item_and_handle_is_given_back_exactly_once() {
     );
     assert_eq!(closed.load(Ordering::Relaxed), 100);
     assert_eq!(statistics.count(Opcode::Open), 100);
+}
+
+#[test]
+fn privileged_items_that_nobody_uses_are_given_back_when_fewer_are_allowed() {
+    privileged!("mount");
+    const FILES: usize = 3000;
+    const ALLOWED: usize = 500;
+    let names: Vec<_> = (0..FILES).map(|number| format!("file-{number}")).collect();
+    let content = Content::Bytes(b"x".to_vec());
+    let files = names.iter().map(|name| (name.as_str(), content.clone()));
+    let session = serve(&files.collect::<Vec<_>>());
+    let look_at_all = || {
+        for name in &names {
+            std::fs::metadata(path_of(&session, name)).unwrap();
+        }
+    };
+    let open = |name| File::open(path_of(&session, name)).unwrap();
+    let used: Vec<_> = names[..10].iter().map(|name| open(name)).collect();
+    look_at_all();
+    assert_eq!(session.live_items(), FILES + 1);
+    let before = session.statistics().count(Opcode::Lookup);
+    assert_eq!(before, FILES as u64);
+
+    // Though nobody asks for anything.
+    session.set_items_max(ALLOWED);
+    let deadline = Instant::now() + PATIENCE;
+    while session.live_items() > ALLOWED {
+        assert!(Instant::now() < deadline, "{} items", session.live_items());
+        thread::sleep(Duration::from_millis(1));
+    }
+    for mut file in used {
+        let mut content = String::new();
+        file.read_to_string(&mut content).unwrap();
+        assert_eq!(content, "x");
+    }
+
+    session.set_items_max(usize::MAX);
+    look_at_all();
+    assert_eq!(session.live_items(), FILES + 1);
+    let asked = session.statistics().count(Opcode::Lookup) - before;
+    assert!(asked >= (FILES - ALLOWED) as u64, "{asked} lookups");
 }
 
 #[test]

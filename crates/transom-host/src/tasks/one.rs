@@ -9,8 +9,8 @@ use transom_module::{Errno, Error, Outcome, Result, Stop, TaskReporter};
 use super::kept::SavedTask;
 use super::shared::Shared;
 use super::values::{Progress, TaskEnd, TaskId, TaskInfo, TaskOrder, TaskState};
-use crate::EventKind;
 use crate::text::cut;
+use crate::{EventKind, Events};
 
 /// How many of the lines that a task tells are kept.
 pub const LINES_KEPT_MAX: usize = 256;
@@ -121,9 +121,16 @@ impl OneTask {
         self.told.notify_all();
     }
 
-    /// Tells those who watch that it has ended.
-    pub(super) fn end(&self, end: TaskEnd) {
-        self.steps().end = Some((end, SystemTime::now()));
+    /// Tells those who watch that it has ended. Whoever sees that finds it told as
+    /// an event, too, and the other way round.
+    pub(super) fn end(&self, end: TaskEnd, events: &Events) {
+        let about = &self.order.about;
+        let message = format!("{}: {end}", about.kind);
+        let mut steps = self.steps();
+        steps.end = Some((end, SystemTime::now()));
+        let kind = EventKind::TaskEnded { task: self.id };
+        events.tell(about.container, kind, message);
+        drop(steps);
         self.told.notify_all();
     }
 

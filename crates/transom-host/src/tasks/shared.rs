@@ -151,15 +151,11 @@ impl Shared {
 
     /// `saving`: what is kept of it changes together with its end.
     fn end_with_file(&self, task: &OneTask, end: TaskEnd, saving: MutexGuard<'_, ()>) {
-        let about = &task.order.about;
         if end != TaskEnd::Suspended {
             self.forget_saved(task);
         }
-        let message = format!("{}: {end}", about.kind);
-        task.end(end);
+        task.end(end, &self.events);
         drop(saving);
-        let ended = EventKind::TaskEnded { task: task.id };
-        self.events.tell(about.container, ended, message);
         self.table().trim();
         self.ended.notify_all();
     }

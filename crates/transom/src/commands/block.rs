@@ -77,7 +77,6 @@ pub(crate) fn block(arguments: BlockArguments) -> anyhow::Result<ExitCode> {
                     Kind::Ublk => BlockKind::Ublk,
                 }),
                 read_only,
-                socket: None,
             };
             print_line(daemon::call(&mut client, &call)?.device.id)?;
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueHint;
-use transom_control::host::{Container, ContainerState, Load, Offer, Synchronize, Unload};
+use transom_control::host::{Container, ContainerState, Load, Offer, Unload};
 
 use crate::daemon::{self, Places};
 use crate::exit;
@@ -109,15 +109,6 @@ pub(crate) fn unload(arguments: &UnloadArguments) -> anyhow::Result<ExitCode> {
         daemon::call(&mut client, &call)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Brings what is acknowledged on the resources of a container.
-pub(crate) fn synchronize(container: &str) -> anyhow::Result<()> {
-    let call = Synchronize {
-        container: daemon::named(container),
-    };
-    daemon::call(&mut daemon::connect()?, &call)?;
-    Ok(())
 }
 
 fn tell_if_blocked(container: &Container) {

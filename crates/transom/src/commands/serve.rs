@@ -16,16 +16,16 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use transom_control::{Admission, Permission, Server, Services, Socket};
 use transom_daemon::{Daemon, Names, Policy, Views};
-use transom_host::Host;
+use transom_host::{Host, HostOptions, Pressure};
 
 use crate::commands::run::raise_descriptor_limit;
 use crate::{daemon, modules};
 
-/// Where the state of the machine's daemon is kept that outlives it.
-const SYSTEM_STATE: &str = "/var/lib/transom";
-
-/// Where the policy of the machine's daemon is.
+/// The rules of the machine.
 const SYSTEM_POLICY: &str = "/etc/transom/policy.toml";
+
+/// The name of the socket for NBD, beside that of the daemon.
+const NBD_SOCKET: &str = "nbd";
 
 /// How long clients may take to get their answers when the daemon ends.
 const CLIENTS_PATIENCE: Duration = Duration::from_secs(2);
@@ -45,50 +45,55 @@ pub(crate) struct ServeArguments {
     /// Where to listen, instead of the socket of the machine.
     #[arg(long, value_hint = ValueHint::FilePath)]
     socket: Option<PathBuf>,
-    /// Who may do what: see docs/policy.md [default: /etc/transom/policy.toml, if
-    /// it is there].
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// A directory, for this daemon alone, for what outlives it.
+    #[arg(long, value_hint = ValueHint::DirPath, default_value = daemon::SYSTEM_STATE)]
+    state: PathBuf,
+    /// The file that says who may do what, instead of the machine's,
+    /// /etc/transom/policy.toml.
+    #[arg(long, value_hint = ValueHint::FilePath)]
     policy: Option<PathBuf>,
-    /// A directory for what outlives the daemon [default: /var/lib/transom].
-    #[arg(long, value_hint = ValueHint::DirPath)]
-    state: Option<PathBuf>,
 }
 
 pub(crate) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     raise_descriptor_limit();
-    let state = arguments
-        .state
-        .clone()
-        .unwrap_or_else(|| SYSTEM_STATE.into());
-    let host = host(&state)?;
-    let policy = policy(arguments.policy.as_deref())?;
-    let views = Arc::new(Views::start(Arc::new(policy))?);
-    let answering = Arc::new(Daemon::new(host, env!("CARGO_PKG_VERSION"))?);
-    let socket = listen(arguments.socket.clone())?;
-    let admission = match geteuid().is_root() {
+    let policy = Arc::new(policy(arguments.policy.as_deref())?);
+    let path = arguments.socket.clone().unwrap_or_else(daemon::socket);
+    let host = host(&arguments.state, &path)?;
+    for told in host.clean_up() {
+        tracing::warn!("left by an earlier daemon: {told}");
+    }
+    let _pressure = Pressure::watch(host.budgets().clone())
+        .inspect_err(|error| tracing::warn!(%error, "caches will not give way"))
+        .ok();
+    let is_root = geteuid().is_root();
+    let views = is_root
+        .then(|| Views::start(Arc::clone(&policy)))
+        .transpose()
+        .context("cannot serve views")?;
+    let version = env!("CARGO_PKG_VERSION");
+    let answering = Arc::new(Daemon::new(host, policy, views.map(Arc::new), version)?);
+    let admission = match is_root {
         true => Admission::SYSTEM,
         false => Admission::PRIVATE,
     };
-    let mut interfaces = answering.interfaces();
-    interfaces.push(transom_control::views::interface(views));
-    let server = Server::start(socket, admission, Services::new(interfaces))?;
+    let services = Services::new(answering.interfaces());
+    let server = Server::start(listen(&path)?, admission, services)?;
     tell_service_manager(NotifyState::Ready)?;
-    tracing::info!("ready");
+    tracing::info!("ready at {}", path.display());
     let signal = signals.forever().next();
     tell_service_manager(NotifyState::Stopping)?;
     tracing::info!(?signal, "ending");
     if !server.stop(CLIENTS_PATIENCE) {
         tracing::warn!("some clients were cut off");
     }
-    let left = answering.end();
-    for problem in &left {
+    for problem in answering.end() {
         tracing::warn!("{problem}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn host(state: &Path) -> anyhow::Result<Host> {
+fn host(state: &Path, socket: &Path) -> anyhow::Result<Host> {
     let failed = || {
         format!(
             "cannot keep state in {}; choose with --state",
@@ -96,44 +101,39 @@ fn host(state: &Path) -> anyhow::Result<Host> {
         )
     };
     std::fs::create_dir_all(state).with_context(failed)?;
-    Host::new(
-        modules::built_in(),
-        modules::enablement(),
-        Some(state.join("tasks")),
-    )
-    .with_context(failed)
+    let options = HostOptions {
+        tasks: Some(state.join("tasks")),
+        ledger: Some(daemon::ledger(state)?),
+        cache_bytes: None,
+        nbd_socket: Some(socket.with_file_name(NBD_SOCKET)),
+    };
+    Host::new(modules::built_in(), modules::enablement(), options).with_context(failed)
 }
 
-/// The policy of a file; the built-in one if none is named and there is none
-/// where it usually is.
+/// The rules of the file that was named, which has to be there, or of the
+/// machine's, which need not.
 fn policy(named: Option<&Path>) -> anyhow::Result<Policy> {
-    let path = named.unwrap_or(Path::new(SYSTEM_POLICY));
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Policy::parse(
-            &text,
-            &path.display().to_string(),
-            &Names::of_host()?,
-        )?),
+    let path = named.unwrap_or_else(|| Path::new(SYSTEM_POLICY));
+    let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
-            Ok(Policy::default())
+            return Ok(Policy::default());
         }
-        Err(error) => {
-            Err(error).with_context(|| format!("cannot read the policy {}", path.display()))
-        }
-    }
+        read => read.with_context(|| format!("cannot read the policy {}", path.display()))?,
+    };
+    let names = Names::of_host().context("cannot read the names of users and groups")?;
+    Ok(Policy::parse(&text, &path.to_string_lossy(), &names)?)
 }
 
 /// The socket that a service manager has handed over, or one of our own.
-fn listen(path: Option<PathBuf>) -> anyhow::Result<Socket> {
+fn listen(path: &Path) -> anyhow::Result<Socket> {
     if let Some(descriptor) = handed_over()? {
         return Ok(Socket::listening(descriptor)?);
     }
-    let path = path.unwrap_or_else(daemon::socket);
     let permission = match geteuid().is_root() {
         true => Permission::Everybody,
         false => Permission::OurUser,
     };
-    Socket::bind(&path, permission).with_context(|| format!("cannot listen at {}", path.display()))
+    Socket::bind(path, permission).with_context(|| format!("cannot listen at {}", path.display()))
 }
 
 fn handed_over() -> anyhow::Result<Option<OwnedFd>> {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Subcommand, ValueEnum, ValueHint};
 use comfy_table::{Table, presets};
 use transom_control::host::{
-    Counters, CreateVolume, Mount, RemoveVolume, RenameVolume, ResizeVolume, Status, Unmount,
-    UnmountMode, Volume,
+    Counters, CreateVolume, Mount, RemoveVolume, RenameVolume, ResizeVolume, Status, Synchronize,
+    Unmount, UnmountMode, Volume,
 };
 
 use crate::daemon::{self, Places};
@@ -82,6 +82,11 @@ enum VolumeCommand {
         /// What becomes of those who use it.
         #[arg(long, value_enum, default_value_t)]
         mode: Mode,
+    },
+    /// Bring everything that was written to a container on its resources.
+    Sync {
+        /// The container.
+        container: String,
     },
     /// Print the requests of the kernel to a mounted volume (JSON).
     Stats {
@@ -163,6 +168,10 @@ pub(crate) fn volume(arguments: VolumeArguments) -> anyhow::Result<ExitCode> {
                 },
             };
             daemon::call(&mut client, &call)?;
+        }
+        VolumeCommand::Sync { container } => {
+            let container = daemon::named(&container);
+            daemon::call(&mut client, &Synchronize { container })?;
         }
         VolumeCommand::Stats { volume } => {
             let volume = daemon::named(&volume);

@@ -241,9 +241,9 @@ fn a_file_is_read_as_it_was_written_or_not_at_all() {
     let longer = [&bytes[..], b"x"].concat();
     assert!(SavedTask::decode(&longer).is_err());
     let text = String::from_utf8(bytes).unwrap();
-    let later = text.replace("\"version\":1", "\"version\":2");
+    let later = text.replace("transom 1", "transom 2");
     let wrong = SavedTask::decode(later.as_bytes()).unwrap_err();
-    assert_eq!(wrong, "it is of version 2, not 1");
+    assert_eq!(wrong, "its version is 2, not 1");
     let other = text.replace("\"owner\"", "\"other\":1,\"owner\"");
     assert!(SavedTask::decode(other.as_bytes()).is_err());
 }

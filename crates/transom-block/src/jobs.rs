@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// The most requests of one connection that are under way at a time.
+/// The most requests of one connection or device that are under way at a time.
 pub const REQUESTS_MAX: usize = 16;
 /// What those may take up in memory together, in bytes: the largest request of
 /// all, or several small ones. Another one may wait to be taken.
-pub const REQUEST_BYTES_MAX: usize = super::wire::PAYLOAD_BYTES_MAX as usize;
+pub const REQUEST_BYTES_MAX: usize = 32 << 20;
 
 /// Hands jobs from one thread to others, of which there are as many as there
 /// ever were jobs at the same time. So none waits for another.
-pub(super) struct Jobs<J> {
+pub(crate) struct Jobs<J> {
     state: Mutex<State<J>>,
     changed: Condvar,
 }
@@ -29,7 +29,7 @@ struct State<J> {
 impl<J: Send> Jobs<J> {
     /// Runs `give`, which is handed what takes jobs, and does them by `work` on
     /// other threads. Returns when all are done.
-    pub(super) fn run(work: impl Fn(J) + Sync, give: impl FnOnce(&dyn Fn(J, usize))) {
+    pub(crate) fn run(work: impl Fn(J) + Sync, give: impl FnOnce(&dyn Fn(J, usize))) {
         let jobs = Self {
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
@@ -47,7 +47,7 @@ impl<J: Send> Jobs<J> {
                 if !jobs.hand_over(job, bytes) {
                     return;
                 }
-                let worker = thread::Builder::new().name("nbd-worker".into());
+                let worker = thread::Builder::new().name("block-worker".into());
                 if worker.spawn_scoped(scope, || jobs.do_all(&work)).is_err() {
                     // There is none to be had: this one does it.
                     jobs.do_one(&work);

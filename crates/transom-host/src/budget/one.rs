@@ -1,0 +1,111 @@
+//! One container's cache and its limit.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+
+use transom_module::{Cache, ContainerId};
+
+use super::BudgetStatus;
+
+pub(super) struct OneBudget {
+    pub(super) container: ContainerId,
+    pub(super) declared: Option<u64>,
+    /// It goes with its container, and does not keep it.
+    cache: Weak<dyn Cache + Send + Sync>,
+    limits: Mutex<Limits>,
+}
+
+/// In bytes.
+struct Limits {
+    share: u64,
+    limit: u64,
+    /// The limit that the cache knows.
+    applied: Option<u64>,
+    /// Somebody is about to tell it the limit.
+    is_applying: bool,
+}
+
+impl OneBudget {
+    /// To be [applied](Self::apply) by who made it.
+    pub(super) fn new(
+        container: ContainerId,
+        cache: Weak<dyn Cache + Send + Sync>,
+        declared: Option<u64>,
+    ) -> Self {
+        Self {
+            container,
+            declared,
+            cache,
+            limits: Mutex::new(Limits {
+                share: 0,
+                limit: 0,
+                applied: None,
+                is_applying: true,
+            }),
+        }
+    }
+
+    /// Whether there still is a cache.
+    pub(super) fn exists(&self) -> bool {
+        self.cache.strong_count() > 0
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limits().limit
+    }
+
+    pub(super) fn status(&self) -> Option<BudgetStatus> {
+        let cache = self.cache.upgrade()?;
+        let (used, wanted) = (cache.used(), cache.wanted());
+        let limits = self.limits();
+        Some(BudgetStatus {
+            container: self.container,
+            declared: self.declared,
+            share: limits.share,
+            limit: limits.limit,
+            used,
+            wanted,
+        })
+    }
+
+    /// Changes the limit, of which the cache hears on a thread of its own.
+    pub(super) fn set(self: &Arc<Self>, share: u64, limit: u64) {
+        let mut limits = self.limits();
+        (limits.share, limits.limit) = (share, limit);
+        if limits.is_applying || limits.applied == Some(limit) {
+            return;
+        }
+        limits.is_applying = true;
+        drop(limits);
+        let budget = Arc::clone(self);
+        let thread = thread::Builder::new().name("cache-limit".into());
+        if thread.spawn(move || budget.apply()).is_err() {
+            // Without memory for a thread: the next change tries again.
+            self.limits().is_applying = false;
+        }
+    }
+
+    /// Tells the cache its limit, until it is the newest.
+    pub(super) fn apply(&self) {
+        loop {
+            let limit = {
+                let mut limits = self.limits();
+                if limits.applied == Some(limits.limit) {
+                    limits.is_applying = false;
+                    return;
+                }
+                limits.limit
+            };
+            if let Some(cache) = self.cache.upgrade() {
+                // A panic is the module's; the next limit is told all the same.
+                _ = panic::catch_unwind(AssertUnwindSafe(|| cache.limit(limit)));
+            }
+            self.limits().applied = Some(limit);
+        }
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
