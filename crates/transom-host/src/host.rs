@@ -186,11 +186,11 @@ impl Host {
     pub fn adopt(
         &self,
         module: Option<&str>,
-        descriptor: OwnedFd,
+        descriptor: &OwnedFd,
         path: &Path,
         read_only: bool,
     ) -> Result<Resource> {
-        resource::adopt(&descriptor, path, &self.wants(module)?, read_only)
+        resource::adopt(descriptor, path, &self.wants(module)?, read_only)
     }
 
     fn wants(&self, module: Option<&str>) -> Result<Wanted> {
