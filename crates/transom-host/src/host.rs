@@ -299,11 +299,7 @@ impl Host {
             .into_resources()
             .and_then(|resources| module.load(resources, &new.options))
             .map(|container| Arc::new(Loaded::new(about, container)))
-            .inspect(|loaded| {
-                if let Some(cache) = &loaded.cache {
-                    self.budgets.enter(id, cache, new.cache_bytes);
-                }
-            });
+            .inspect(|loaded| self.budgets.enter(id, &loaded.cache, new.cache_bytes));
         let mut containers = self.containers();
         containers.remove(&id);
         let loaded = loaded?;
@@ -370,14 +366,11 @@ impl Host {
     }
 
     /// Says how much memory a container may use as a cache, in bytes.
-    /// `EOPNOTSUPP` if it keeps nothing in memory.
     pub fn limit_cache(&self, container: ContainerId, bytes: u64) -> Result<()> {
         let loaded = self.loaded(container)?;
-        if self.budgets.declare(container, Some(bytes)) {
-            return Ok(());
-        }
-        let message = format!("module `{}` has no cache", loaded.about.module);
-        Err(Error::new(Errno::EOPNOTSUPP, message))
+        self.budgets.leave(container);
+        self.budgets.enter(container, &loaded.cache, Some(bytes));
+        Ok(())
     }
 
     /// All that are loaded, in the order of their ids.
