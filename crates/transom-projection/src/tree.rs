@@ -153,6 +153,14 @@ impl Tree {
         Ok(())
     }
 
+    /// The directories that somebody [requires](Self::require_directory).
+    pub fn required(&self) -> impl Iterator<Item = ViewPath> {
+        let nodes = (0..self.nodes.len()).map(NodeId::from_index).skip(1);
+        nodes
+            .filter(|id| self.node(*id).required)
+            .map(|id| self.path(id))
+    }
+
     /// Tells what will be mounted over names of the tree, so that they are
     /// explained by it, and steering does not declare what nobody would see.
     pub fn cover(&mut self, covers: Vec<Cover>) {
@@ -172,13 +180,13 @@ impl Tree {
         self.covers.iter().find(|cover| cover.at.starts_with(path))
     }
 
-    /// Everything that is declared or required, as it would be declared to make
-    /// the same tree, directories before what they hold.
+    /// Everything that is declared, as it would be declared to make the same
+    /// tree.
     pub fn declarations(&self) -> impl Iterator<Item = Declaration> {
         let nodes = (0..self.nodes.len()).map(NodeId::from_index).skip(1);
         nodes.filter_map(|id| {
             let node = self.node(id);
-            let is_declared = node.withdrawn.is_none() && (!node.implied || node.required);
+            let is_declared = node.withdrawn.is_none() && !node.implied;
             is_declared.then(|| Declaration {
                 name: self.path(id),
                 mapping: node.kind.mapping(),

@@ -13,12 +13,12 @@ use rustix::process::geteuid;
 use serde_json::{Value, json};
 use transom_control::view::{self, Change, Description, Explanation};
 use transom_control::views::{
-    Create, CreateReply, Describe, Error, Explain, OnChange, Open, Trace, Update, Verify, View,
+    Create, CreateReply, Describe, Error, Explain, OnChange, Open, Statistics, Trace, Update,
+    Verify, View,
 };
 use transom_control::{Bytes, CallError, Client, Descriptor, Method, Services};
 use transom_projection::{
-    ChangedInput, Cover, Declaration, Mapping, TraceReport, Tree, UpdateError, ViewOptions,
-    ViewPath, ViewStatistics,
+    ChangedInput, Cover, Declaration, Mapping, TraceReport, Tree, ViewOptions, ViewStatistics,
 };
 use transom_sandbox::privilege::{self, Privilege};
 
@@ -37,10 +37,10 @@ pub(crate) struct FoundDaemon {
 pub(crate) struct DaemonView {
     client: Mutex<Client>,
     view: View,
+    /// What `transom view` calls it.
+    name: String,
     tree: Mutex<Option<OwnedFd>>,
     declared: ViewStatistics,
-    /// What the action mounts over names, of which the daemon knows nothing.
-    covers: Vec<Cover>,
     is_traced: bool,
 }
 
@@ -86,8 +86,9 @@ impl FoundDaemon {
     pub(crate) fn serve(
         mut self,
         tree: &Tree,
-        covers: Vec<Cover>,
+        covers: &[Cover],
         options: ViewOptions,
+        name: String,
     ) -> anyhow::Result<DaemonView> {
         let call = Create {
             manifest: manifest(tree),
@@ -99,6 +100,14 @@ impl FoundDaemon {
             },
             trace: options.trace,
             root: Some(Descriptor(0)),
+            required: tree
+                .required()
+                .map(|name| Bytes::from(name.as_os_str()))
+                .collect(),
+            mounted: covers
+                .iter()
+                .map(serde_json::to_value)
+                .collect::<Result<_, _>>()?,
             ..Create::default()
         };
         let (CreateReply { view, descriptor }, mut descriptors) = self
@@ -113,7 +122,7 @@ impl FoundDaemon {
                 ..tree.statistics()
             },
             view,
-            covers,
+            name,
             is_traced: options.trace,
         })
     }
@@ -126,43 +135,6 @@ impl DaemonView {
 
     fn id(&self) -> String {
         self.view.id.clone()
-    }
-
-    /// Refuses to change what the action would not see, or stands on.
-    fn check_covers(&self, change: &Change) -> Result<(), view::Error> {
-        let name = match change {
-            Change::Add(input) | Change::Replace(input) => {
-                serde_json::from_value::<Bytes>(input["name"].clone()).ok()
-            }
-            Change::Withdraw(name) | Change::Redirect { name, .. } => Some(name.clone()),
-        };
-        // What is no name at all is for the daemon to refuse.
-        let name = name.map(Bytes::into_inner);
-        let Some(Ok(name)) = name.map(|name| ViewPath::parse_inside(name.as_encoded_bytes()))
-        else {
-            return Ok(());
-        };
-        let refusal = self.covers.iter().find_map(|cover| {
-            let cover = cover.clone();
-            if name.starts_with(&cover.at) {
-                Some(UpdateError::Covered {
-                    name: name.clone(),
-                    cover,
-                })
-            } else if cover.at.starts_with(&name) {
-                Some(UpdateError::Required {
-                    name: name.clone(),
-                    mounted: Some(cover),
-                })
-            } else {
-                None
-            }
-        });
-        refusal.map_or(Ok(()), |refusal| {
-            Err(view::Error::Refused {
-                message: refusal.to_string(),
-            })
-        })
     }
 }
 
@@ -211,7 +183,7 @@ impl view::ViewService for DaemonView {
         let described = self.call(&Describe { view: self.id() });
         let view = described.map_or_else(|_| self.view.clone(), |reply| reply.view);
         Description {
-            name: std::process::id().to_string(),
+            name: self.name.clone(),
             engine: "fuse".into(),
             epoch: view.epoch,
             files: view.files,
@@ -221,9 +193,6 @@ impl view::ViewService for DaemonView {
     }
 
     fn update(&self, changes: &[Change]) -> Result<u64, view::Error> {
-        for change in changes {
-            self.check_covers(change)?;
-        }
         let update = Update {
             view: self.id(),
             changes: changes.to_vec(),
@@ -246,7 +215,8 @@ impl view::ViewService for DaemonView {
     }
 
     fn statistics(&self) -> Value {
-        Value::Null
+        let counted = self.call(&Statistics {});
+        counted.map_or(Value::Null, |reply| reply.statistics)
     }
 }
 

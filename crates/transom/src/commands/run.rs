@@ -136,7 +136,7 @@ fn prepare_and_run(
         entries: tree.len(),
         needs_fuse: needs_fuse(arguments).or(tell.is_some().then_some("the report")),
     };
-    let (choice, view) = match served_by_daemon(daemon, wishes, &tree, covers, options, arguments)?
+    let (choice, view) = match served_by_daemon(daemon, wishes, &tree, &covers, options, arguments)?
     {
         Some((choice, view)) => (choice, Arc::new(view) as Arc<dyn RunView>),
         None => {
@@ -245,7 +245,7 @@ fn served_by_daemon(
     daemon: Option<FoundDaemon>,
     wishes: Wishes,
     tree: &Tree,
-    covers: Vec<Cover>,
+    covers: &[Cover],
     options: ViewOptions,
     arguments: &RunArguments,
 ) -> anyhow::Result<Option<(Choice, DaemonView)>> {
@@ -264,7 +264,7 @@ fn served_by_daemon(
         return Ok(None);
     }
     choice.reason.push_str("; served by the daemon");
-    match daemon.serve(tree, covers, options) {
+    match daemon.serve(tree, covers, options, view_name(arguments)) {
         Ok(view) => Ok(Some((choice, view))),
         Err(error) if is_required => Err(error.context("the daemon does not serve the view")),
         Err(error) => {
