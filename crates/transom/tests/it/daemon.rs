@@ -37,7 +37,7 @@ const PRELUDE: &str = r#"
 "#;
 
 #[track_caller]
-fn run(script: &str) -> String {
+pub(crate) fn run(script: &str) -> String {
     let world = World::root(Engine::Fuse);
     let mut command = world.command("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c"]);

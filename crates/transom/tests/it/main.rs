@@ -15,6 +15,7 @@ mod limits;
 mod modules;
 mod mounting;
 mod moving_tree;
+mod other_client;
 mod outputs;
 mod process;
 mod protection;
