@@ -135,9 +135,9 @@ pub struct Description {
 /// What a request is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Read bytes: [`copy_to`] hands them over.
+    /// Read bytes: [`copy_to`](super::copy_to) hands them over.
     Read,
-    /// Write bytes: [`copy_from`] fetches them.
+    /// Write bytes: [`copy_from`](super::copy_from) fetches them.
     Write,
     /// Make what was written durable.
     Flush,
