@@ -186,7 +186,7 @@ impl Host {
     pub fn adopt(
         &self,
         module: Option<&str>,
-        descriptor: OwnedFd,
+        descriptor: &OwnedFd,
         path: &Path,
         read_only: bool,
     ) -> Result<Resource> {
@@ -297,13 +297,16 @@ impl Host {
         let loaded = new
             .members
             .into_resources()
-            .and_then(|resources| module.load(resources, &new.options));
+            .and_then(|resources| module.load(resources, &new.options))
+            .map(|container| Arc::new(Loaded::new(about, container)))
+            .inspect(|loaded| {
+                if let Some(cache) = &loaded.cache {
+                    self.budgets.enter(id, cache, new.cache_bytes);
+                }
+            });
         let mut containers = self.containers();
         containers.remove(&id);
-        let loaded = Arc::new(Loaded::new(about, loaded?));
-        if let Some(cache) = &loaded.cache {
-            self.budgets.enter(id, cache, new.cache_bytes);
-        }
+        let loaded = loaded?;
         containers.insert(id, Entry::Loaded(Arc::clone(&loaded)));
         drop(containers);
         let About {
@@ -323,19 +326,29 @@ impl Host {
     }
 
     /// The containers that may be meant by an id, a name, or the path of a
-    /// resource, of those that `may` be meant.
+    /// resource, of those that `may` be meant. Only if there is none, by the last
+    /// name of such a path.
     pub fn find(&self, text: &str, may: impl Fn(&About) -> bool) -> Vec<ContainerId> {
         let path = Path::new(text);
-        let is_meant = |about: &About| {
+        let containers = self.containers();
+        let all = containers.values().map(Entry::about);
+        let all: Vec<_> = all.filter(may).collect();
+        let those = |is_meant: &dyn Fn(&About) -> bool| -> Vec<_> {
+            let meant = all.iter().filter(|about| is_meant(about));
+            meant.map(|about| about.id).collect()
+        };
+        let exactly = those(&|about| {
             about.id.to_string() == text
                 || about.name == text
                 || about.members.iter().any(|member| member.path == path)
-        };
-        let containers = self.containers();
-        let all = containers.values().map(Entry::about);
-        all.filter(|about| is_meant(about) && may(about))
-            .map(|about| about.id)
-            .collect()
+        });
+        match exactly.is_empty() {
+            false => exactly,
+            true => those(&|about| {
+                let mut members = about.members.iter();
+                members.any(|member| member.path.file_name() == Some(path.as_os_str()))
+            }),
+        }
     }
 
     /// The container, if it is loaded.
@@ -360,13 +373,11 @@ impl Host {
     /// `EOPNOTSUPP` if it keeps nothing in memory.
     pub fn limit_cache(&self, container: ContainerId, bytes: u64) -> Result<()> {
         let loaded = self.loaded(container)?;
-        let Some(cache) = &loaded.cache else {
-            let message = format!("module `{}` has no cache", loaded.about.module);
-            return Err(Error::new(Errno::EOPNOTSUPP, message));
-        };
-        self.budgets.leave(container);
-        self.budgets.enter(container, cache, Some(bytes));
-        Ok(())
+        if self.budgets.declare(container, Some(bytes)) {
+            return Ok(());
+        }
+        let message = format!("module `{}` has no cache", loaded.about.module);
+        Err(Error::new(Errno::EOPNOTSUPP, message))
     }
 
     /// All that are loaded, in the order of their ids.

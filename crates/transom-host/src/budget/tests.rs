@@ -81,7 +81,14 @@ fn a_cache_is_limited_to_its_share() {
         wanted: 10,
     };
     assert_eq!(budgets.status()[1], status);
+    assert_eq!(budgets.status_of(container(2)), Some(status));
+    assert!(budgets.declare(container(2), None));
+    becomes(&ones, 1 << 19);
+    becomes(&twos, 1 << 19);
+    assert!(!budgets.declare(container(3), None));
+    assert_eq!(budgets.status_of(container(3)), None);
     budgets.leave(container(2));
+    assert_eq!(Arc::strong_count(&two), 1);
     becomes(&ones, 1 << 20);
     // It goes when nobody has it any more, who just tells it its limit included.
     drop(one);
