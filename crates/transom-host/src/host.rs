@@ -16,7 +16,7 @@
 //! and keeps those that are there, until the last one is given.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -186,11 +186,11 @@ impl Host {
     pub fn adopt(
         &self,
         module: Option<&str>,
-        descriptor: OwnedFd,
+        descriptor: impl AsFd,
         path: &Path,
         read_only: bool,
     ) -> Result<Resource> {
-        resource::adopt(&descriptor, path, &self.wants(module)?, read_only)
+        resource::adopt(descriptor.as_fd(), path, &self.wants(module)?, read_only)
     }
 
     fn wants(&self, module: Option<&str>) -> Result<Wanted> {

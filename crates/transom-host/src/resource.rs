@@ -1,5 +1,5 @@
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
@@ -41,12 +41,12 @@ pub(crate) fn open(path: &Path, wanted: &Wanted, read_only: bool) -> Result<Reso
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let found = rustix::fs::openat(CWD, path, flags, Mode::empty())
         .map_err(|error| cannot_open(path, error))?;
-    adopt(&found, path, wanted, read_only)
+    adopt(found.as_fd(), path, wanted, read_only)
 }
 
 /// The same for what was found, and perhaps opened, by somebody else.
 pub(crate) fn adopt(
-    found: &OwnedFd,
+    found: BorrowedFd<'_>,
     path: &Path,
     wanted: &Wanted,
     read_only: bool,
@@ -76,7 +76,11 @@ fn cannot_open(path: &Path, error: rustix::io::Errno) -> Error {
 }
 
 /// The same file for real, which takes the right to it.
-fn reopen(found: &OwnedFd, kind: ResourceKind, read_only: bool) -> rustix::io::Result<OwnedFd> {
+fn reopen(
+    found: BorrowedFd<'_>,
+    kind: ResourceKind,
+    read_only: bool,
+) -> rustix::io::Result<OwnedFd> {
     let flags = match kind {
         ResourceKind::Directory => {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
