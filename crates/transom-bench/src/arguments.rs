@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use crate::{passthrough, projection};
+use crate::{control, passthrough, projection};
 
 /// Measure transom against native and against peers.
 ///
@@ -77,6 +77,20 @@ pub(crate) struct MeasureArguments {
     /// Passthrough: divide the sizes of all workloads by this, to try it out.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) smaller: u32,
+    /// Control: the socket of a server. [default: one of our own, which answers
+    /// nothing but what it answers]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Control: what is called.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "org.varlink.service.GetInfo"
+    )]
+    pub(crate) method: String,
+    /// Control: with which parameters.
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub(crate) parameters: String,
     /// Print JSON instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
@@ -98,6 +112,10 @@ pub(crate) enum Suite {
     /// A directory shown by the passthrough module, and by its peers: reading
     /// and writing, metadata, programs.
     Passthrough,
+    /// Calls of the control plane: by one client (`alone`), by 200 at once
+    /// (`many`), by these beside some that flood and some that read slowly
+    /// (`mixed`). Each part is 200 calls for each round.
+    Control,
 }
 
 impl MeasureArguments {
@@ -112,6 +130,7 @@ impl MeasureArguments {
             Suite::Projection => projection::parts(),
             Suite::Alternatives => Vec::new(),
             Suite::Passthrough => passthrough::parts(),
+            Suite::Control => control::parts(),
         };
         for wanted in &self.only {
             ensure!(

@@ -1,10 +1,12 @@
 //! Measures the engines against native and against peers.
 //!
 //! Suites that share a command line, a machine and statistics: `projection`, for
-//! what `transom run` does, `alternatives`, for what others do instead, and
-//! `passthrough`, for the module of that name. docs/performance.md is the manual.
+//! what `transom run` does, `alternatives`, for what others do instead,
+//! `passthrough`, for the module of that name, and `control`, for the control
+//! plane. docs/performance.md is the manual.
 
 mod arguments;
+mod control;
 mod machine;
 mod passthrough;
 mod programs;
@@ -69,6 +71,7 @@ fn run(arguments: &MeasureArguments) -> Result<Report> {
         Suite::Projection => Report::Projection(projection::run(arguments, machine)?),
         Suite::Alternatives => Report::Alternatives(projection::compare(arguments, machine)?),
         Suite::Passthrough => Report::Passthrough(passthrough::run(arguments, machine)?),
+        Suite::Control => Report::Control(control::run(arguments, machine)?),
     })
 }
 
@@ -79,6 +82,7 @@ enum Report {
     Projection(projection::Report),
     Alternatives(projection::AlternativesReport),
     Passthrough(passthrough::Report),
+    Control(control::Report),
 }
 
 impl Report {
@@ -87,6 +91,7 @@ impl Report {
             Self::Projection(report) => report.to_text(),
             Self::Alternatives(report) => report.to_text(),
             Self::Passthrough(report) => report.to_text(),
+            Self::Control(report) => report.to_text(),
         }
     }
 }

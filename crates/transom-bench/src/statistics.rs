@@ -2,7 +2,8 @@
 //!
 //! No averages. What disturbs a measurement only ever makes it longer, so the
 //! minimum is nearest to the truth about the code, and the median is what a
-//! user meets; an average is neither.
+//! user meets; an average is neither. Where somebody waits for each single one,
+//! the worst are told, too.
 
 use std::time::Duration;
 
@@ -45,6 +46,31 @@ impl Spread {
     }
 }
 
+/// How long each of many things took, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Distribution {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    /// Of a hundred, 99 take no longer.
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Distribution {
+    /// `None` if there are no durations.
+    pub(crate) fn of(mut durations: Vec<Duration>) -> Option<Self> {
+        durations.sort();
+        let last = durations.len().checked_sub(1)?;
+        let at = |percent: usize| durations[last * percent / 100].as_secs_f64() * 1e3;
+        Some(Self {
+            min: at(0),
+            median: at(50),
+            p99: at(99),
+            max: at(100),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +86,19 @@ mod tests {
         assert_eq!(spread(&[3]), Some((3.0, 3.0)));
         assert_eq!(spread(&[9, 1, 2]), Some((1.0, 2.0)));
         assert_eq!(spread(&[9, 1, 2, 4]), Some((1.0, 3.0)));
+    }
+
+    #[test]
+    fn the_worst_are_told() {
+        assert_eq!(Distribution::of(Vec::new()), None);
+        let durations = (0..=200).rev().map(Duration::from_millis).collect();
+        let expected = Distribution {
+            min: 0.0,
+            median: 100.0,
+            p99: 198.0,
+            max: 200.0,
+        };
+        assert_eq!(Distribution::of(durations), Some(expected));
     }
 
     #[test]

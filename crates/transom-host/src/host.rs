@@ -326,19 +326,29 @@ impl Host {
     }
 
     /// The containers that may be meant by an id, a name, or the path of a
-    /// resource, of those that `may` be meant.
+    /// resource, of those that `may` be meant. Only if there is none, by the last
+    /// name of such a path.
     pub fn find(&self, text: &str, may: impl Fn(&About) -> bool) -> Vec<ContainerId> {
         let path = Path::new(text);
-        let is_meant = |about: &About| {
+        let containers = self.containers();
+        let all = containers.values().map(Entry::about);
+        let all: Vec<_> = all.filter(may).collect();
+        let those = |is_meant: &dyn Fn(&About) -> bool| -> Vec<_> {
+            let meant = all.iter().filter(|about| is_meant(about));
+            meant.map(|about| about.id).collect()
+        };
+        let exactly = those(&|about| {
             about.id.to_string() == text
                 || about.name == text
                 || about.members.iter().any(|member| member.path == path)
-        };
-        let containers = self.containers();
-        let all = containers.values().map(Entry::about);
-        all.filter(|about| is_meant(about) && may(about))
-            .map(|about| about.id)
-            .collect()
+        });
+        match exactly.is_empty() {
+            false => exactly,
+            true => those(&|about| {
+                let mut members = about.members.iter();
+                members.any(|member| member.path.file_name() == Some(path.as_os_str()))
+            }),
+        }
     }
 
     /// The container, if it is loaded.

@@ -30,11 +30,15 @@ use crate::{Entry, Ledger, Leftover};
 /// How long others may take to let go of a mount that was detached.
 const LET_GO_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the kernel may take to end a mount that nobody uses.
+const UNUSED_PATIENCE: Duration = Duration::from_millis(100);
+
 /// A served volume.
 pub(crate) struct ServedVolume {
     /// As it was served first: what mounts of one superblock have in common.
     options: Options,
     serving: Arc<dyn Serving>,
+    connection: Connection,
     mounts: Mutex<Mounts>,
 }
 
@@ -95,6 +99,8 @@ impl ServedVolume {
         owner: u32,
     ) -> Result<(Self, OwnedFd)> {
         let (root, serving) = container.serve(key, options)?;
+        let connection = Connection::of(&root)
+            .map_err(|error| Error::from_host(error, "cannot examine a mount"))?;
         let (held, mount) = match hold {
             Hold::UntilUnmounted => {
                 let mount = clone_of(&root, options.attributes)?;
@@ -105,6 +111,7 @@ impl ServedVolume {
         let volume = Self {
             options: options.clone(),
             serving,
+            connection,
             mounts: Mutex::new(Mounts {
                 held,
                 all: vec![Known::handed_out(&mount, options, owner)?],
@@ -187,18 +194,17 @@ impl ServedVolume {
             self.take_away(&attachment, how)?;
         }
         let held = self.mounts().held.take();
-        let connection = held.as_ref().map(Connection::of);
         drop(held);
         let patience = match how {
             Unmount::Orderly => LET_GO_PATIENCE,
-            Unmount::Detach | Unmount::Abort => Duration::ZERO,
+            Unmount::Detach | Unmount::Abort => UNUSED_PATIENCE,
         };
         if self.serving.wait(patience) || how == Unmount::Detach {
             return Ok(());
         }
-        if let (Unmount::Abort, Some(connection)) = (how, connection) {
-            connection
-                .and_then(Connection::abort)
+        if how == Unmount::Abort {
+            self.connection
+                .abort()
                 .map_err(|error| Error::from_host(error, "cannot cut off the users of a volume"))?;
             if self.serving.wait(LET_GO_PATIENCE) {
                 return Ok(());

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use transom_module::Name;
 
 use crate::errors::Collected;
-use crate::{Cover, Declaration, Errors, Mapping, Origin, ViewPath};
+use crate::{Cover, Declaration, Errors, Mapping, Origin, ViewPath, ViewStatistics};
 
 pub(crate) use edit::{EditError, Log};
 pub use error::TreeError;
@@ -83,6 +83,24 @@ pub(crate) enum Kind {
     Symlink {
         target: Arc<OsStr>,
     },
+}
+
+impl Kind {
+    fn mapping(&self) -> Mapping {
+        match self {
+            Self::Directory(_) => Mapping::EmptyDirectory,
+            Self::File { source, executable } => Mapping::File {
+                source: source.to_path_buf(),
+                executable: *executable,
+            },
+            Self::WholeDirectory { source } => Mapping::Directory {
+                source: source.to_path_buf(),
+            },
+            Self::Symlink { target } => Mapping::Symlink {
+                target: target.to_os_string(),
+            },
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -152,6 +170,37 @@ impl Tree {
     /// What is mounted below `path`.
     pub(crate) fn covered_below(&self, path: &ViewPath) -> Option<&Cover> {
         self.covers.iter().find(|cover| cover.at.starts_with(path))
+    }
+
+    /// Everything that is declared or required, as it would be declared to make
+    /// the same tree, directories before what they hold.
+    pub fn declarations(&self) -> impl Iterator<Item = Declaration> {
+        let nodes = (0..self.nodes.len()).map(NodeId::from_index).skip(1);
+        nodes.filter_map(|id| {
+            let node = self.node(id);
+            let is_declared = node.withdrawn.is_none() && (!node.implied || node.required);
+            is_declared.then(|| Declaration {
+                name: self.path(id),
+                mapping: node.kind.mapping(),
+                origin: node.origin.clone(),
+            })
+        })
+    }
+
+    /// Counts what is in it; how long its files are is not known yet.
+    #[must_use]
+    pub fn statistics(&self) -> ViewStatistics {
+        let mut counts = ViewStatistics::default();
+        let live = |node: &&Node| node.withdrawn.is_none();
+        for node in self.nodes.iter().skip(1).filter(live) {
+            match node.kind {
+                Kind::Directory(_) => counts.directories += 1,
+                Kind::WholeDirectory { .. } => counts.whole_directories += 1,
+                Kind::Symlink { .. } => counts.symlinks += 1,
+                Kind::File { .. } => counts.files += 1,
+            }
+        }
+        counts
     }
 
     /// How many names are declared or implied, the root not counted.

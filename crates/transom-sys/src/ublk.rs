@@ -38,16 +38,16 @@ const fn command(direction: u32, number: u32, size: usize) -> u32 {
     direction << 30 | (size as u32) << 16 | (b'u' as u32) << 8 | number
 }
 
-const fn control(number: u32) -> u32 {
-    command(3, number, size_of::<ControlCommand>())
+const fn control(direction: u32, number: u32) -> u32 {
+    command(direction, number, size_of::<ControlCommand>())
 }
 
-const ADD_DEVICE: u32 = control(0x04);
-const DELETE_DEVICE: u32 = control(0x05);
-const START_DEVICE: u32 = control(0x06);
-const STOP_DEVICE: u32 = control(0x07);
-const SET_PARAMETERS: u32 = control(0x08);
-const UPDATE_SIZE: u32 = control(0x15);
+const ADD_DEVICE: u32 = control(3, 0x04);
+const START_DEVICE: u32 = control(3, 0x06);
+const STOP_DEVICE: u32 = control(3, 0x07);
+const SET_PARAMETERS: u32 = control(3, 0x08);
+const DELETE_DEVICE_LATER: u32 = control(2, 0x14);
+const UPDATE_SIZE: u32 = control(3, 0x15);
 const FETCH: u32 = command(3, 0x20, size_of::<QueueCommand>());
 const COMMIT_AND_FETCH: u32 = command(3, 0x21, size_of::<QueueCommand>());
 
@@ -243,9 +243,10 @@ impl Control {
         self.run(STOP_DEVICE, device, 0)
     }
 
-    /// Gives the number back, once nobody has `/dev/ublkcN` open.
+    /// Gives the number back, as soon as nobody has the device or `/dev/ublkcN`
+    /// open. Linux 6.9.
     pub fn delete(&self, device: u32) -> io::Result<()> {
-        self.run(DELETE_DEVICE, device, 0)
+        self.run(DELETE_DEVICE_LATER, device, 0)
     }
 
     fn run(&self, number: u32, device: u32, data: u64) -> io::Result<()> {
@@ -576,7 +577,7 @@ mod tests {
     #[test]
     fn commands_have_the_numbers_of_the_kernel() {
         assert_eq!(ADD_DEVICE, 0xc020_7504);
-        assert_eq!(DELETE_DEVICE, 0xc020_7505);
+        assert_eq!(DELETE_DEVICE_LATER, 0x8020_7514);
         assert_eq!(START_DEVICE, 0xc020_7506);
         assert_eq!(STOP_DEVICE, 0xc020_7507);
         assert_eq!(SET_PARAMETERS, 0xc020_7508);

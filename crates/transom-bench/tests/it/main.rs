@@ -110,6 +110,26 @@ fn privileged_the_passthrough_module_is_measured_beside_its_peers() {
     assert!(created.contains("CREATE 100"), "{created}");
 }
 
+/// The program itself checks that every call was answered.
+#[test]
+fn privileged_calls_of_the_control_plane_are_measured() {
+    transom_test::privileged!("have a mount namespace");
+    let output = Command::new(env!("CARGO_BIN_EXE_transom-bench"))
+        .args(["--suite", "control", "--rounds", "1", "--no-pin", "--json"])
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (part, clients) in [1, 200, 200].into_iter().enumerate() {
+        let part = &report["parts"][part];
+        assert_eq!(part["clients"], clients, "{part}");
+        assert_eq!(part["calls"], 200, "{part}");
+        let [min, max] = ["min", "max"].map(|time| part["latency"][time].as_f64().unwrap());
+        assert!(0.0 < min && min <= max, "{part}");
+    }
+}
+
 #[test]
 fn privileged_an_unknown_part_gets_the_list() {
     transom_test::privileged!("have a mount namespace");

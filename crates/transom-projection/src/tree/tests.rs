@@ -319,3 +319,27 @@ fn edits_that_make_no_sense_are_refused() {
     );
     assert_eq!(log.touched().count(), 0);
 }
+
+#[test]
+fn what_a_tree_declares_makes_the_same_tree_again() {
+    let mut tree = build([
+        ("a/b/f", file("/f")),
+        ("a/l", link("b")),
+        ("e", Mapping::EmptyDirectory),
+        ("w", whole("/w")),
+    ])
+    .unwrap();
+    let origin = Origin {
+        source: "test".into(),
+        line: None,
+    };
+    tree.require_directory(&path("a/out"), &origin).unwrap();
+    let declared: Vec<_> = tree.declarations().collect();
+    let required: Vec<_> = declared
+        .iter()
+        .filter(|declaration| declaration.mapping == Mapping::EmptyDirectory)
+        .map(|declaration| declaration.name.to_string())
+        .collect();
+    assert_eq!(required, ["a", "e", "a/out"]);
+    assert_eq!(names(&Tree::build(declared).unwrap()), names(&tree));
+}

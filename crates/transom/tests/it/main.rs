@@ -4,6 +4,7 @@
 mod action;
 mod bad_input;
 mod bazel;
+mod daemon;
 mod differences;
 mod engines;
 mod explaining;
