@@ -1939,7 +1939,7 @@ _transom() {
             return 0
             ;;
         transom__subcmd__run)
-            opts="-m -C -e -q -h --manifest --ro --symlink --empty-directory --file-list --file-list0 --depfile --out --out-file --writable --replace --keep-links --scratch --keep-failed --root --mount-at --workdir --env --inherit-env --network --tmp --no-proc --no-dev --timeout --engine --on-change --name --control-fd --stats --json --report --quiet --trace --unused-inputs-list --trace-depfile --dry-run --help"
+            opts="-m -C -e -q -h --manifest --ro --symlink --empty-directory --file-list --file-list0 --depfile --out --out-file --writable --replace --keep-links --scratch --keep-failed --root --mount-at --workdir --env --inherit-env --network --tmp --no-proc --no-dev --timeout --engine --on-change --name --daemon --control-fd --stats --json --report --quiet --trace --unused-inputs-list --trace-depfile --dry-run --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2059,6 +2059,10 @@ _transom() {
                     ;;
                 --name)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --daemon)
+                    COMPREPLY=($(compgen -W "auto never require" -- "${cur}"))
                     return 0
                     ;;
                 --control-fd)

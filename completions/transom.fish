@@ -80,6 +80,9 @@ complete -c transom -n "__fish_transom_using_subcommand run" -l on-change -d 'Wh
 report\t'Say so'
 ignore\t'Do not look'"
 complete -c transom -n "__fish_transom_using_subcommand run" -l name -d 'What `transom view` calls this view. Needs engine `fuse`. [default: the process id]' -r
+complete -c transom -n "__fish_transom_using_subcommand run" -l daemon -d 'Whether the daemon of the machine serves the view, if the engine is `fuse`: then the kernel reads the bytes for users without privilege too. `auto` asks it for them alone, and does without if there is none' -r -f -a "auto\t'If this user gets no passthrough by himself, and it is there'
+never\t'No'
+require\t'Yes, or the command does not run'"
 complete -c transom -n "__fish_transom_using_subcommand run" -l control-fd -d 'Hand the command a connection to the view\'s control interface as this descriptor, so that it can change its own view. Needs engine `fuse`' -r
 complete -c transom -n "__fish_transom_using_subcommand run" -l report -d 'Write the summary to a file instead' -r -F
 complete -c transom -n "__fish_transom_using_subcommand run" -l trace -d 'Write which inputs were read, only looked at, or never touched, and which absent names were asked for (JSON, see docs/trace.md). Needs engine `fuse`' -r -F
@@ -104,7 +107,7 @@ complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_see
 complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "redirect" -d 'Point a name that stands for a file at another host file'
 complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "apply" -d 'Apply many changes, which become visible at once'
 complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "trace" -d 'Print which inputs were used so far (JSON). The view has to be traced'
-complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "stats" -d 'Print the requests so far (JSON)'
+complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "stats" -d 'Print the requests so far (JSON); those to all views, if the daemon serves it'
 complete -c transom -n "__fish_transom_using_subcommand view; and not __fish_seen_subcommand_from list add replace withdraw redirect apply trace stats help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
 complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
@@ -130,7 +133,7 @@ complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_su
 complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "redirect" -d 'Point a name that stands for a file at another host file'
 complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "apply" -d 'Apply many changes, which become visible at once'
 complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "trace" -d 'Print which inputs were used so far (JSON). The view has to be traced'
-complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "stats" -d 'Print the requests so far (JSON)'
+complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "stats" -d 'Print the requests so far (JSON); those to all views, if the daemon serves it'
 complete -c transom -n "__fish_transom_using_subcommand view; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c transom -n "__fish_transom_using_subcommand explain" -l json -d 'Print JSON'
 complete -c transom -n "__fish_transom_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -338,7 +341,7 @@ complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_su
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "redirect" -d 'Point a name that stands for a file at another host file'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "apply" -d 'Apply many changes, which become visible at once'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "trace" -d 'Print which inputs were used so far (JSON). The view has to be traced'
-complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "stats" -d 'Print the requests so far (JSON)'
+complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from view" -f -a "stats" -d 'Print the requests so far (JSON); those to all views, if the daemon serves it'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from wrap" -f -a "learn" -d 'Run a command in a view of everything, and write what it needed and made'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from wrap" -f -a "enforce" -d 'Run a command in a view of exactly what a manifest declares, and tell what it missed'
 complete -c transom -n "__fish_transom_using_subcommand help; and __fish_seen_subcommand_from modules" -f -a "enable" -d 'Let a module be loaded, from now on and after a restart'

@@ -62,7 +62,7 @@ pub(crate) fn unprivileged_case(engine: Engine, case: impl FnOnce(&World)) {
 }
 
 /// Runs a case as somebody who is not root, over views of a daemon of root's.
-pub(crate) fn daemon_case(_: Engine, case: impl FnOnce(&World)) {
+pub(crate) fn privileged_daemon_case(_: Engine, case: impl FnOnce(&World)) {
     privileged!("run a daemon for others");
     if let Some(world) = World::through_daemon() {
         case(&world);
@@ -102,7 +102,7 @@ pub(crate) use over_fuse;
 macro_rules! over_fuse_and_daemon {
     ($($case:ident),+ $(,)?) => {
         crate::world::over_fuse!($($case),+);
-        crate::world::over_both_engines!(@ privileged_daemon daemon_case Fuse $($case)+);
+        crate::world::over_both_engines!(@ privileged_daemon privileged_daemon_case Fuse $($case)+);
     };
 }
 pub(crate) use over_fuse_and_daemon;
