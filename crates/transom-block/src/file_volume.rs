@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, FileType, OFlags, SeekFrom};
@@ -175,12 +175,6 @@ impl BlockVolume for FileVolume {
         let whole = self.bytes().ok()? % u64::from(self.block_bytes) == 0;
         (self.kind == Kind::File && whole)
             .then(|| Backing::new(self.file.clone()).with_opened(self.file.clone()))
-    }
-}
-
-impl AsFd for FileVolume {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.file.as_fd()
     }
 }
 

@@ -11,7 +11,8 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, StatxFlags};
 use transom_fuse::{MountError, Options, Passthrough, Session, Statistics};
@@ -24,6 +25,10 @@ use crate::{Withdrawal, extent};
 
 /// How much of a label becomes part of the name of a file, in bytes.
 const LABEL_BYTES_MAX: usize = 24;
+/// How long somebody may have a device open that is to be withdrawn.
+const LOOK_PATIENCE: Duration = Duration::from_millis(300);
+/// How long to wait before trying again.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 /// How a block volume is published as a loop device.
 #[derive(Debug, Clone)]
@@ -52,7 +57,7 @@ impl Default for LoopOptions {
 /// A block volume as a loop device. Dropping it detaches the device as soon as
 /// nobody uses it any more; until then it is served.
 pub struct LoopDevice {
-    // Before the session, which its detaching may need.
+    // Dropped before the session, without which it could not be detached.
     attached: Attached,
     session: Session<DiskFile>,
 }
@@ -155,20 +160,13 @@ impl LoopDevice {
     /// it meets errors, and is detached with its last user.
     pub fn withdraw(&self, how: Withdrawal) -> Result<()> {
         match how {
-            Withdrawal::IfUnused => self
-                .attached
-                .0
-                .detach(Detach::IfUnused)
-                .map_err(|error| failed(&error)),
+            Withdrawal::IfUnused => self.attached.detach_if_unused(),
             Withdrawal::Forced => {
-                let volume = self.session.volume();
-                volume.withdraw();
-                self.attached
-                    .0
-                    .detach(Detach::Forced)
-                    .map_err(|error| failed(&error))
+                self.session.volume().withdraw();
+                self.attached.detach(Detach::Forced)
             }
         }
+        .map_err(|error| failed(&error))
     }
 }
 
@@ -200,9 +198,27 @@ pub fn detach_abandoned(identity: &LoopIdentity) -> Result<bool> {
 /// Detaches when it is dropped.
 struct Attached(kernel::LoopDevice);
 
+impl Attached {
+    fn detach(&self, when: Detach) -> std::result::Result<(), LoopDeviceError> {
+        self.0.detach(when)
+    }
+
+    /// Waits a moment for those who only look: udev(7) opens every device that
+    /// somebody has closed, to see what is on it now.
+    fn detach_if_unused(&self) -> std::result::Result<(), LoopDeviceError> {
+        let end = Instant::now() + LOOK_PATIENCE;
+        loop {
+            match self.detach(Detach::IfUnused) {
+                Err(LoopDeviceError::Busy(_)) if Instant::now() < end => thread::sleep(LOOK_PAUSE),
+                detached => return detached,
+            }
+        }
+    }
+}
+
 impl Drop for Attached {
     fn drop(&mut self) {
-        match self.0.detach(Detach::AtLastClose) {
+        match self.detach(Detach::AtLastClose) {
             Ok(()) | Err(LoopDeviceError::Gone(_)) => {}
             Err(error) => tracing::warn!(%error, "a loop device stays attached"),
         }

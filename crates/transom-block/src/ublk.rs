@@ -40,7 +40,7 @@ pub struct UblkDevice {
 #[derive(Default)]
 struct Serving(Option<JoinHandle<()>>);
 
-/// Publishes a block volume through ublk. Needs to be root, and Linux 6.5 with
+/// Publishes a block volume through ublk. Needs to be root, and Linux 6.9 with
 /// the module `ublk_drv`; `EOPNOTSUPP` where that is missing.
 pub fn publish_ublk(volume: Arc<dyn BlockVolume>) -> Result<UblkDevice> {
     let geometry = volume.geometry();
@@ -129,7 +129,7 @@ impl UblkDevice {
         let Serving(server) = lock(&self.serving).take().ok_or(Errno::ENXIO)?;
         let stopped = self.control.stop(self.number);
         if let (Ok(()), Some(server)) = (&stopped, server) {
-            // It has the device's file open. Its panic would be told already.
+            // Its panic would be told already.
             _ = server.join();
         }
         stopped
@@ -209,6 +209,10 @@ fn memory_bytes(request: &Request) -> usize {
 
 fn perform(volume: &dyn BlockVolume, file: &File, request: &Request) -> Result<()> {
     let Request { tag, offset, .. } = *request;
+    if request.operation == Operation::Flush {
+        // What it says of a part means nothing.
+        return volume.flush();
+    }
     let range = extent::part(&volume.geometry(), offset, request.bytes).map_err(Errno::from)?;
     let copied = |error| Error::from_host(error, "ublk: cannot copy the bytes of a request");
     match request.operation {
@@ -222,22 +226,21 @@ fn perform(volume: &dyn BlockVolume, file: &File, request: &Request) -> Result<(
             ublk::copy_from(file, tag, &mut bytes).map_err(copied)?;
             volume.write(offset, &bytes)
         }
-        Operation::Flush => volume.flush(),
         Operation::Discard => volume.discard(range),
         Operation::WriteZeroes { keep_space: true } => write_zeroes_as_data(volume, range),
         Operation::WriteZeroes { .. } => volume.write_zeroes(range),
-        Operation::Other => Err(Errno::EOPNOTSUPP.into()),
+        Operation::Flush | Operation::Other => Err(Errno::EOPNOTSUPP.into()),
     }
 }
 
 fn unavailable(error: io::Error) -> Error {
     let message = match error.kind() {
         io::ErrorKind::NotFound => format!(
-            "ublk: the kernel has no {} (it comes with the module ublk_drv; Linux 6.5 is needed)",
+            "ublk: the kernel has no {} (it comes with the module ublk_drv; Linux 6.9 is needed)",
             ublk::CONTROL
         ),
         io::ErrorKind::Unsupported => {
-            "ublk: the kernel cannot copy for its server (Linux 6.5 is needed)".into()
+            "ublk: the kernel cannot copy for its server (Linux 6.9 is needed)".into()
         }
         _ => return Error::from_host(error, "ublk: cannot add a device"),
     };

@@ -29,7 +29,7 @@ impl HostService for Daemon {
     }
 
     fn probe(&self, exchange: &mut Exchange, call: Probe) -> Result<ProbeReply> {
-        containers::probe(self, exchange, call)
+        containers::probe(self, exchange, &call)
     }
 
     fn load(&self, exchange: &mut Exchange, call: Load) -> Result<ContainerReply> {
@@ -53,7 +53,7 @@ impl HostService for Daemon {
     }
 
     fn mount(&self, exchange: &mut Exchange, call: Mount) -> Result<MountReply> {
-        volumes::mount(self, exchange, call)
+        volumes::mount(self, exchange, &call)
     }
 
     fn unmount(&self, exchange: &mut Exchange, call: Unmount) -> Result<Empty> {

@@ -16,6 +16,7 @@
 //! does nothing for a user that the user could not do, but for mounting.
 
 mod caller;
+pub mod confine;
 mod daemon;
 mod host_service;
 mod mount_attributes;

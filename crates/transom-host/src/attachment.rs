@@ -42,6 +42,7 @@ impl Target {
     pub fn attach(self, mount: OwnedFd) -> io::Result<Attachment> {
         let attachment = Attachment::to_be(&mount, self.path)?;
         transom_sys::mount::attach(&mount, &self.directory, c"")?;
+        drop(mount);
         Ok(attachment)
     }
 }

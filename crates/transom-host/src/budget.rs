@@ -27,6 +27,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use transom_module::{Cache, ContainerId};
 
@@ -39,6 +40,9 @@ pub const LEVEL_MAX: u32 = 1024;
 pub const LEVEL_MIN: u32 = LEVEL_MAX / 16;
 /// How much the level is raised at once.
 const LEVEL_STEP: u32 = LEVEL_MAX / 16;
+
+/// How long is waited for a cache that gives back, when its container is unloaded.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the caches of all containers may use.
 #[derive(Clone)]
@@ -116,11 +120,41 @@ impl Budgets {
         budget.apply();
     }
 
-    /// A container is unloaded: others may have what was its share.
+    /// A container is unloaded: others may have what was its share. Waits a little
+    /// while its cache is just told a limit, since whoever tells it keeps it.
     pub fn leave(&self, container: ContainerId) {
         let mut table = self.table();
-        table.budgets.retain(|budget| budget.container != container);
+        let is_it = |budget: &mut Arc<OneBudget>| budget.container == container;
+        let left: Vec<_> = table.budgets.extract_if(.., is_it).collect();
         self.settle(&mut table);
+        drop(table);
+        for budget in left {
+            budget.wait_until_told(LEAVE_PATIENCE);
+        }
+    }
+
+    /// Declares something else for a container, or nothing any more. False if it
+    /// has no share.
+    pub fn declare(&self, container: ContainerId, bytes: Option<u64>) -> bool {
+        let mut table = self.table();
+        let mut budgets = table.budgets.iter();
+        let Some(budget) = budgets.find(|budget| budget.container == container) else {
+            return false;
+        };
+        budget.declare(bytes);
+        self.settle(&mut table);
+        true
+    }
+
+    /// What one container may use and uses; `None` if it has no share.
+    #[must_use]
+    pub fn status_of(&self, container: ContainerId) -> Option<BudgetStatus> {
+        let budget = {
+            let table = self.table();
+            let mut budgets = table.budgets.iter();
+            Arc::clone(budgets.find(|budget| budget.container == container)?)
+        };
+        budget.status()
     }
 
     /// What each container may use and uses, in the order in which they came.
@@ -179,7 +213,11 @@ impl Budgets {
     /// Gives each what it may have at this level.
     fn settle(&self, table: &mut Table) {
         table.budgets.retain(|budget| budget.exists());
-        let declared: Vec<_> = table.budgets.iter().map(|budget| budget.declared).collect();
+        let declared: Vec<_> = table
+            .budgets
+            .iter()
+            .map(|budget| budget.declared())
+            .collect();
         let shares = shares(self.0.total, &declared);
         for (budget, share) in table.budgets.iter().zip(shares) {
             budget.set(share, part(share, table.level));

@@ -110,6 +110,8 @@ pub(crate) trait Serving: Send + Sync {
     fn passthrough_permitted(&self) -> bool;
     /// Items that the kernel refers to.
     fn items(&self) -> usize;
+    /// Has the kernel keep about so many at most.
+    fn set_items_max(&self, items: usize);
     /// Brings what was written to the volume to stable storage.
     fn synchronize(&self) -> Result<()>;
 }
@@ -142,6 +144,10 @@ impl<V: Volume> Serving for Session<V> {
 
     fn items(&self) -> usize {
         self.live_items()
+    }
+
+    fn set_items_max(&self, items: usize) {
+        Session::set_items_max(self, items);
     }
 
     fn synchronize(&self) -> Result<()> {

@@ -186,7 +186,7 @@ impl Host {
     pub fn adopt(
         &self,
         module: Option<&str>,
-        descriptor: OwnedFd,
+        descriptor: &OwnedFd,
         path: &Path,
         read_only: bool,
     ) -> Result<Resource> {
@@ -297,13 +297,12 @@ impl Host {
         let loaded = new
             .members
             .into_resources()
-            .and_then(|resources| module.load(resources, &new.options));
+            .and_then(|resources| module.load(resources, &new.options))
+            .map(|container| Arc::new(Loaded::new(about, container)))
+            .inspect(|loaded| self.budgets.enter(id, &loaded.cache, new.cache_bytes));
         let mut containers = self.containers();
         containers.remove(&id);
-        let loaded = Arc::new(Loaded::new(about, loaded?));
-        if let Some(cache) = &loaded.cache {
-            self.budgets.enter(id, cache, new.cache_bytes);
-        }
+        let loaded = loaded?;
         containers.insert(id, Entry::Loaded(Arc::clone(&loaded)));
         drop(containers);
         let About {
@@ -367,15 +366,10 @@ impl Host {
     }
 
     /// Says how much memory a container may use as a cache, in bytes.
-    /// `EOPNOTSUPP` if it keeps nothing in memory.
     pub fn limit_cache(&self, container: ContainerId, bytes: u64) -> Result<()> {
         let loaded = self.loaded(container)?;
-        let Some(cache) = &loaded.cache else {
-            let message = format!("module `{}` has no cache", loaded.about.module);
-            return Err(Error::new(Errno::EOPNOTSUPP, message));
-        };
         self.budgets.leave(container);
-        self.budgets.enter(container, cache, Some(bytes));
+        self.budgets.enter(container, &loaded.cache, Some(bytes));
         Ok(())
     }
 

@@ -25,6 +25,7 @@ mod erased;
 mod events;
 mod host;
 mod identity;
+mod kept_items;
 mod ledger;
 mod loaded;
 mod members;

@@ -11,6 +11,7 @@ use transom_module::{
 
 use crate::erased::AnyContainer;
 use crate::identity;
+use crate::kept_items::ServedVolumes;
 use crate::publishing::Published;
 use crate::volume::{Hold, Mounted, ServedVolume, Unmount, VolumeStatus};
 
@@ -48,9 +49,9 @@ pub struct Member {
 pub(crate) struct Loaded {
     pub(crate) about: About,
     pub(crate) container: Arc<dyn AnyContainer>,
-    pub(crate) cache: Option<Arc<dyn Cache + Send + Sync>>,
-    /// By their keys; `None` while one is being mounted for the first time.
-    served: Mutex<BTreeMap<String, Option<Arc<ServedVolume>>>>,
+    /// Its own, or its volumes as one.
+    pub(crate) cache: Arc<dyn Cache + Send + Sync>,
+    served: ServedVolumes,
     published: Mutex<Vec<Published>>,
 }
 
@@ -75,13 +76,16 @@ impl Cache for CacheOf {
 
 impl Loaded {
     pub(crate) fn new(about: About, container: Arc<dyn AnyContainer>) -> Self {
-        let has_cache = container.cache().is_some();
-        let cache = || Arc::new(CacheOf(Arc::clone(&container))) as Arc<dyn Cache + Send + Sync>;
+        let served = ServedVolumes::default();
+        let cache: Arc<dyn Cache + Send + Sync> = match container.cache() {
+            Some(_) => Arc::new(CacheOf(Arc::clone(&container))),
+            None => Arc::new(served.clone()),
+        };
         Self {
             about,
-            cache: has_cache.then(cache),
+            cache,
+            served,
             container,
-            served: Mutex::default(),
             published: Mutex::default(),
         }
     }
@@ -235,6 +239,6 @@ impl Loaded {
     }
 
     fn served(&self) -> MutexGuard<'_, BTreeMap<String, Option<Arc<ServedVolume>>>> {
-        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+        self.served.lock()
     }
 }

@@ -41,18 +41,18 @@ pub(crate) fn open(path: &Path, wanted: &Wanted, read_only: bool) -> Result<Reso
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let found = rustix::fs::openat(CWD, path, flags, Mode::empty())
         .map_err(|error| cannot_open(path, error))?;
-    adopt(found, path, wanted, read_only)
+    adopt(&found, path, wanted, read_only)
 }
 
 /// The same for what was found, and perhaps opened, by somebody else.
 pub(crate) fn adopt(
-    found: OwnedFd,
+    found: &OwnedFd,
     path: &Path,
     wanted: &Wanted,
     read_only: bool,
 ) -> Result<Resource> {
     let failed = |error| cannot_open(path, error);
-    let mode = rustix::fs::fstat(&found).map_err(failed)?.st_mode;
+    let mode = rustix::fs::fstat(found).map_err(failed)?.st_mode;
     let file_type = FileType::from_raw_mode(mode);
     let kind = kind_of(file_type).filter(|kind| wanted.kinds.contains(kind));
     let Some(kind) = kind else {
@@ -66,7 +66,7 @@ pub(crate) fn adopt(
         );
         return Err(Error::new(Errno::EINVAL, message));
     };
-    let descriptor = reopen(&found, kind, read_only).map_err(failed)?;
+    let descriptor = reopen(found, kind, read_only).map_err(failed)?;
     Ok(Resource::new(kind, path, descriptor))
 }
 

@@ -56,10 +56,7 @@ impl Host {
             status.state = state_of(&loaded);
             status.volumes = loaded.volumes();
             status.ask(&*loaded.container);
-            let budgets = self.budgets().status();
-            status.cache = budgets
-                .into_iter()
-                .find(|budget| budget.container == container);
+            status.cache = self.budgets().status_of(container);
         }
         Some(status)
     }

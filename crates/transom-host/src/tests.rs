@@ -417,3 +417,33 @@ fn privileged_what_is_attached_is_found_and_detached() {
     eventually(|| !is_active());
     fixture.unload("directory").unwrap();
 }
+
+#[test]
+fn privileged_the_items_of_a_volume_give_way_when_their_budget_shrinks() {
+    privileged!("mount");
+    const FILES: usize = 3000;
+    let fixture = Fixture::new();
+    let directory = fixture.path("directory");
+    for number in 0..FILES {
+        fs::write(directory.join(number.to_string()), "").unwrap();
+    }
+    fixture.load("passthrough", "directory").unwrap();
+    let volume = fixture.volume("directory");
+    let options = Options::default();
+    let mounted = fixture
+        .host
+        .mount(&volume, &options, Hold::UntilUnmounted, 0);
+    let mount = mounted.unwrap().mount;
+    for number in 0..FILES {
+        let flags = rustix::fs::AtFlags::empty();
+        rustix::fs::statat(&mount, number.to_string(), flags).unwrap();
+    }
+    let used = || fixture.host.status()[0].cache.unwrap().used;
+    let before = used();
+    fixture.host.limit_cache(volume.container, 1).unwrap();
+    eventually(|| used() < before / 2);
+    assert!(used() > 0);
+    drop(mount);
+    fixture.host.unmount(&volume, Unmount::Orderly).unwrap();
+    fixture.unload("directory").unwrap();
+}

@@ -249,6 +249,24 @@ impl ServedVolume {
         self.serving.wait(Duration::ZERO)
     }
 
+    /// Items that the kernel refers to.
+    pub(crate) fn items(&self) -> usize {
+        self.serving.items()
+    }
+
+    /// Items that it would refer to if memory were no matter: never more than it
+    /// was allowed at first.
+    pub(crate) fn items_wanted(&self) -> usize {
+        let items = self.serving.items();
+        items.saturating_mul(2).min(self.options.items_max)
+    }
+
+    /// Has the kernel keep fewer, or as many as at first.
+    pub(crate) fn limit_items(&self, items: usize) {
+        self.serving
+            .set_items_max(items.min(self.options.items_max));
+    }
+
     fn status(&self) -> MountedStatus {
         let mut mounts = self.mounts();
         mounts.forget_unmounted();

@@ -21,6 +21,14 @@ impl Host {
         let loaded = self.loaded(volume.container)?;
         let mut mounted = loaded.mount(&volume.key, options, hold, owner)?;
         mounted.ledger = self.ledger().cloned();
+        // What is limited may be the volumes, and now there is another.
+        let budgets = self.budgets().status();
+        let own = budgets
+            .iter()
+            .find(|budget| budget.container == volume.container);
+        if let Some(budget) = own {
+            loaded.cache.limit(budget.limit);
+        }
         let kind = EventKind::Mounted {
             volume: volume.key.clone(),
         };

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{ViewPath, json_bytes, shown};
 
@@ -10,7 +10,7 @@ use crate::{ViewPath, json_bytes, shown};
 ///
 /// Inputs below a directory that can be written are not hidden: they are
 /// mounted into it, as they are when the action starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cover {
     /// Where it is.
     pub at: ViewPath,
@@ -20,7 +20,7 @@ pub struct Cover {
 }
 
 /// What is mounted over a name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "what")]
 pub enum CoverKind {
     /// The action's own `/proc`.
@@ -32,7 +32,7 @@ pub enum CoverKind {
     /// Scratch, in which the action makes an output of that name.
     Output {
         /// The host path the output is moved to.
-        #[serde(serialize_with = "json_bytes::serialize")]
+        #[serde(with = "json_bytes")]
         destination: PathBuf,
     },
     /// Scratch.

@@ -1,13 +1,14 @@
 //! Bytes in JSON, the way manifests write them: a string where they are
 //! UTF-8, else `{"base64": "..."}`.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::Error;
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ViewPath;
 
@@ -27,6 +28,25 @@ pub(crate) fn serialize<S: Serializer>(
     }
 }
 
+/// The inverse, for `#[serde(with)]`.
+pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: From<OsString>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Encoded { base64: String },
+    }
+    let bytes = match Written::deserialize(deserializer)? {
+        Written::Text(text) => text.into(),
+        Written::Encoded { base64 } => {
+            OsString::from_vec(BASE64.decode(base64).map_err(D::Error::custom)?)
+        }
+    };
+    Ok(T::from(bytes))
+}
+
 /// Bytes that JSON shows like those of a manifest.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonBytes<'a>(pub &'a OsStr);
@@ -40,6 +60,13 @@ impl Serialize for JsonBytes<'_> {
 impl Serialize for ViewPath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serialize(self.as_os_str(), serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ViewPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes: OsString = deserialize(deserializer)?;
+        Self::parse(bytes.as_bytes()).map_err(D::Error::custom)
     }
 }
 

@@ -1,11 +1,11 @@
 use std::fmt;
 
 use rustix::fs::{Statx, StatxTimestamp};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use transom_module::{ItemKind, Timestamp};
 
 /// What identifies one version of one host file, as `statx(2)` said it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// Device number (`st_dev`).
     pub device: u64,
@@ -14,10 +14,10 @@ pub struct Stamp {
     /// Length in bytes.
     pub size: u64,
     /// Last change of the content.
-    #[serde(serialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub modified: Timestamp,
     /// Last change of content or attributes.
-    #[serde(serialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub changed: Timestamp,
     /// Number of names.
     pub links: u32,
@@ -87,6 +87,28 @@ impl fmt::Display for Seconds {
     }
 }
 
-fn seconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&Seconds(*time))
+/// A time as text, in JSON, whose numbers are not exact everywhere.
+mod seconds {
+    use super::*;
+    use serde::de::Error;
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Timestamp,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Seconds(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed = text.split_once('.').and_then(|(seconds, nanoseconds)| {
+            Some(Timestamp {
+                seconds: seconds.parse().ok()?,
+                nanoseconds: nanoseconds.parse().ok()?,
+            })
+        });
+        parsed.ok_or_else(|| D::Error::custom("a time is written like `1700000000.000000005`"))
+    }
 }

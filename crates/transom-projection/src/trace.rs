@@ -41,7 +41,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::sync::{lock, read};
 use crate::view::Pinned;
@@ -114,7 +114,7 @@ impl AbsentNames {
 }
 
 /// What was done with an input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Use {
     /// Nobody asked for it.
@@ -127,7 +127,7 @@ pub enum Use {
 }
 
 /// What an input is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InputKind {
     /// A regular file.
@@ -140,7 +140,7 @@ pub enum InputKind {
 
 /// Everything that was seen of a traced view, or of another volume that was
 /// watched, so far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceReport {
     /// The version of this format.
     pub format: u32,
@@ -158,7 +158,7 @@ pub struct TraceReport {
 }
 
 /// What was done with one input.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputUse {
     /// Its path in the view.
     pub path: ViewPath,
@@ -170,7 +170,7 @@ pub struct InputUse {
 }
 
 /// A name that was asked for in vain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AbsentName {
     /// Its path in the view.
     pub path: ViewPath,

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use transom_module::Name;
 
 use crate::errors::Collected;
-use crate::{Cover, Declaration, Errors, Mapping, Origin, ViewPath};
+use crate::{Cover, Declaration, Errors, Mapping, Origin, ViewPath, ViewStatistics};
 
 pub(crate) use edit::{EditError, Log};
 pub use error::TreeError;
@@ -85,6 +85,24 @@ pub(crate) enum Kind {
     },
 }
 
+impl Kind {
+    fn mapping(&self) -> Mapping {
+        match self {
+            Self::Directory(_) => Mapping::EmptyDirectory,
+            Self::File { source, executable } => Mapping::File {
+                source: source.to_path_buf(),
+                executable: *executable,
+            },
+            Self::WholeDirectory { source } => Mapping::Directory {
+                source: source.to_path_buf(),
+            },
+            Self::Symlink { target } => Mapping::Symlink {
+                target: target.to_os_string(),
+            },
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Children {
     slots: Vec<NodeId>,
@@ -135,6 +153,14 @@ impl Tree {
         Ok(())
     }
 
+    /// The directories that somebody [requires](Self::require_directory).
+    pub fn required(&self) -> impl Iterator<Item = ViewPath> {
+        let nodes = (0..self.nodes.len()).map(NodeId::from_index).skip(1);
+        nodes
+            .filter(|id| self.node(*id).required)
+            .map(|id| self.path(id))
+    }
+
     /// Tells what will be mounted over names of the tree, so that they are
     /// explained by it, and steering does not declare what nobody would see.
     pub fn cover(&mut self, covers: Vec<Cover>) {
@@ -152,6 +178,37 @@ impl Tree {
     /// What is mounted below `path`.
     pub(crate) fn covered_below(&self, path: &ViewPath) -> Option<&Cover> {
         self.covers.iter().find(|cover| cover.at.starts_with(path))
+    }
+
+    /// Everything that is declared, as it would be declared to make the same
+    /// tree.
+    pub fn declarations(&self) -> impl Iterator<Item = Declaration> {
+        let nodes = (0..self.nodes.len()).map(NodeId::from_index).skip(1);
+        nodes.filter_map(|id| {
+            let node = self.node(id);
+            let is_declared = node.withdrawn.is_none() && !node.implied;
+            is_declared.then(|| Declaration {
+                name: self.path(id),
+                mapping: node.kind.mapping(),
+                origin: node.origin.clone(),
+            })
+        })
+    }
+
+    /// Counts what is in it; how long its files are is not known yet.
+    #[must_use]
+    pub fn statistics(&self) -> ViewStatistics {
+        let mut counts = ViewStatistics::default();
+        let live = |node: &&Node| node.withdrawn.is_none();
+        for node in self.nodes.iter().skip(1).filter(live) {
+            match node.kind {
+                Kind::Directory(_) => counts.directories += 1,
+                Kind::WholeDirectory { .. } => counts.whole_directories += 1,
+                Kind::Symlink { .. } => counts.symlinks += 1,
+                Kind::File { .. } => counts.files += 1,
+            }
+        }
+        counts
     }
 
     /// How many names are declared or implied, the root not counted.

@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::parallel::in_ranges;
 use crate::stamp::Seconds;
@@ -13,12 +13,12 @@ use crate::whole::{Child, WholeDirectory};
 use crate::{OnChange, Stamp, Version, View, ViewPath, json_bytes, shown};
 
 /// An input that is not what it was when the view was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedInput {
     /// Its path in the view.
     pub path: ViewPath,
     /// The host path it was pinned at.
-    #[serde(serialize_with = "json_bytes::serialize")]
+    #[serde(with = "json_bytes")]
     pub host_path: PathBuf,
     /// The version that was pinned.
     pub pinned: Stamp,

@@ -58,7 +58,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::{fmt, io};
 
 use rustix::io::Errno;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use transom_module::{Backing, ItemId, Timestamp};
 
 use crate::descriptors::Kept;
@@ -81,7 +81,7 @@ pub enum OnChange {
 }
 
 /// What has become of a pinned version. "Now" is the stamp of what is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum VersionState {
     /// The file is as it was pinned.

@@ -13,6 +13,7 @@
 
 mod apart;
 mod children;
+pub mod confinement;
 pub mod credentials;
 pub mod file_handle;
 pub mod file_status;
@@ -27,6 +28,7 @@ pub mod loop_device;
 pub mod mount;
 pub mod namespaces;
 pub mod peer;
+mod system_call_filter;
 pub mod ublk;
 pub mod unlink;
 pub mod volume_requests;

@@ -37,8 +37,9 @@ const MAJOR: u32 = 7;
 const ATTEMPTS_MAX: usize = 16;
 
 // `<linux/loop.h>`
-const SET_STATUS64: libc::Ioctl = 0x4c04;
 const CLEAR_FD: libc::Ioctl = 0x4c01;
+const SET_STATUS64: libc::Ioctl = 0x4c04;
+const GET_STATUS64: libc::Ioctl = 0x4c05;
 const SET_CAPACITY: libc::Ioctl = 0x4c07;
 const CONFIGURE: libc::Ioctl = 0x4c0a;
 const CONTROL_GET_FREE: libc::Ioctl = 0x4c82;
@@ -133,6 +134,12 @@ impl LoopDevice {
     /// Takes over the size that its file has now.
     pub fn read_size(&self) -> Result<(), LoopDeviceError> {
         self.with_device(|device| {
+            // Before Linux 6.16 the kernel takes the size that it knows. This
+            // makes it ask for all attributes of the file, if they may be old.
+            let mut info = Info::new_zeroed();
+            // SAFETY: the kernel writes one `loop_info64` through the pointer,
+            // which lives until the call returns.
+            check(unsafe { libc::ioctl(device.as_raw_fd(), GET_STATUS64, &raw mut info) })?;
             // SAFETY: the request has no argument.
             check(unsafe { libc::ioctl(device.as_raw_fd(), SET_CAPACITY) })
         })

@@ -20,15 +20,15 @@ use crate::summary::Requests;
 /// Where a name was declared that has been added while the view was used.
 const STEERING: &str = "run time";
 
-/// Serves the calls of `io.transom.View` for one view.
-pub(crate) struct ViewService {
+/// A view that this process serves, and steers when `io.transom.View` is called.
+pub(crate) struct OwnView {
     pub(crate) name: String,
     pub(crate) view: Arc<View>,
     pub(crate) served: Arc<Served>,
     pub(crate) engine: &'static str,
 }
 
-impl transom_control::view::ViewService for ViewService {
+impl transom_control::view::ViewService for OwnView {
     fn describe(&self) -> Description {
         let statistics = self.view.statistics();
         Description {
@@ -47,7 +47,7 @@ impl transom_control::view::ViewService for ViewService {
             .map(view_change)
             .collect::<anyhow::Result<_>>()
             .map_err(|error| refused(format_args!("{error:#}")))?;
-        let update = self.view.prepare(changes).map_err(|error| refused(error))?;
+        let update = self.view.prepare(changes).map_err(refused)?;
         self.served
             .invalidate(update.names())
             .map_err(|error| refused(format_args!("the kernel could not be told: {error}")))?;

@@ -66,7 +66,8 @@ pub(crate) struct Measured {
     /// Whether the kernel reads the host files itself.
     pub(crate) passthrough: bool,
     pub(crate) declared: ViewStatistics,
-    pub(crate) requests: Requests,
+    /// `None` if the daemon served the view, which counts those of all together.
+    pub(crate) requests: Option<Requests>,
     pub(crate) times: Times,
 }
 
@@ -272,8 +273,11 @@ impl Summary {
             "  engine    {} {DIM}({}){DIM:#}",
             measured.engine, measured.engine_reason
         )?;
-        if measured.engine == "fuse" {
-            let requests = &measured.requests;
+        if let Some(requests) = measured
+            .requests
+            .as_ref()
+            .filter(|_| measured.engine == "fuse")
+        {
             let style = if requests.read == 0 { GOOD } else { BAD };
             writeln!(
                 out,
@@ -286,6 +290,12 @@ impl Summary {
                     "            reads pass through transom: passthrough needs CAP_SYS_ADMIN"
                 )?;
             }
+        } else if measured.requests.is_none() {
+            let reader = match measured.passthrough {
+                true => "the kernel, through the daemon",
+                false => "the daemon, which has no passthrough",
+            };
+            writeln!(out, "  reads     by {reader}")?;
         } else {
             writeln!(
                 out,
@@ -316,14 +326,18 @@ impl Summary {
 
 impl Measured {
     fn write_requests(&self, out: &mut String) -> std::fmt::Result {
-        if self.requests.by_opcode.is_empty() {
+        let Some(counted) = self
+            .requests
+            .as_ref()
+            .filter(|counted| !counted.by_opcode.is_empty())
+        else {
             return Ok(());
-        }
+        };
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
             .set_header(["request", "count"]);
-        let mut requests: Vec<_> = self.requests.by_opcode.iter().collect();
+        let mut requests: Vec<_> = counted.by_opcode.iter().collect();
         requests.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
         for (name, count) in requests {
             table.add_row([name.clone(), count.to_string()]);
@@ -337,7 +351,7 @@ impl Measured {
         writeln!(
             out,
             "  {} served by transom, user {}, system {}",
-            bytes(self.requests.bytes_served),
+            bytes(counted.bytes_served),
             duration(self.times.user_us),
             duration(self.times.system_us)
         )

@@ -1,24 +1,22 @@
-//! A listening socket, the exports behind it, and who uses them.
+//! A listening socket, and what is offered on it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use transom_module::{BlockVolume, Errno, Error, Geometry, Result};
+use transom_module::{BlockVolume, Errno, Error, Result};
 use transom_sys::io_flusher::starting_io_flushers;
 
-use super::handshake::{Exports, negotiate};
-use super::transmission;
+use super::connection::Connection;
+use super::exports::{Export, Shared, lock};
+use super::socket::bind;
 use super::wire::NAME_BYTES_MAX;
 use crate::{Withdrawal, extent};
 
@@ -26,11 +24,6 @@ use crate::{Withdrawal, extent};
 pub const CONNECTIONS_MAX: usize = 64;
 /// The most exports of one server.
 pub const EXPORTS_MAX: usize = 4096;
-/// How long a client may take to choose an export.
-pub const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Connections that wait to be accepted.
-const BACKLOG: i32 = 64;
 /// How long to wait when the process has no descriptor left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -110,12 +103,7 @@ impl NbdServer {
             let message = format!("there are {EXPORTS_MAX}, which is the most");
             return refused(Errno::ENOSPC, &message);
         }
-        let export = Export {
-            volume,
-            requests: AtomicU64::new(0),
-            users: Mutex::new(Some(HashMap::new())),
-        };
-        exports.insert(name.into(), Arc::new(export));
+        exports.insert(name.into(), Arc::new(Export::new(volume)));
         Ok(())
     }
 
@@ -145,7 +133,7 @@ impl NbdServer {
         let exports = lock(&self.shared.exports);
         let status = |(name, export): (&String, &Arc<Export>)| ExportStatus {
             name: name.clone(),
-            connections: lock(&export.users).as_ref().map_or(0, HashMap::len),
+            connections: export.connections(),
             requests: export.requests.load(Ordering::Relaxed),
         };
         exports.iter().map(status).collect()
@@ -175,56 +163,23 @@ impl fmt::Debug for NbdServer {
     }
 }
 
-#[derive(Default)]
-struct Shared {
-    exports: Mutex<BTreeMap<String, Arc<Export>>>,
-    connections: Mutex<HashMap<u64, Arc<UnixStream>>>,
-    closing: AtomicBool,
-}
-
-struct Export {
-    volume: Arc<dyn BlockVolume>,
-    requests: AtomicU64,
-    /// The connections that use it. `None` when it was withdrawn.
-    users: Mutex<Option<HashMap<u64, Arc<UnixStream>>>>,
-}
-
-impl Exports for Shared {
-    type Export = Arc<Export>;
-
-    fn names(&self) -> Vec<String> {
-        lock(&self.exports).keys().cloned().collect()
-    }
-
-    fn find(&self, name: &str) -> Option<(String, Arc<Export>)> {
-        let exports = lock(&self.exports);
-        let (name, export) = match name {
-            "" if exports.len() == 1 => exports.first_key_value()?,
-            _ => exports.get_key_value(name)?,
-        };
-        Some((name.clone(), Arc::clone(export)))
-    }
-
-    fn geometry(&self, export: &Arc<Export>) -> Geometry {
-        export.volume.geometry()
-    }
-}
-
 fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
     for number in 0.. {
         let accepted = listener.accept();
+        let mut connections = lock(&shared.connections);
+        // Looked at with the lock, so that who closes all sees this one too.
         if shared.closing.load(Ordering::Acquire) {
             return;
         }
         let Ok((stream, _)) = accepted else {
+            drop(connections);
             thread::sleep(ACCEPT_PAUSE);
             continue;
         };
-        let stream = Arc::new(stream);
-        let mut connections = lock(&shared.connections);
         if connections.len() >= CONNECTIONS_MAX {
             continue;
         }
+        let stream = Arc::new(stream);
         connections.insert(number, Arc::clone(&stream));
         drop(connections);
         let connection = Connection {
@@ -236,134 +191,4 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
         let thread = thread::Builder::new().name("nbd".into());
         _ = thread.spawn(move || connection.serve());
     }
-}
-
-/// A connection that is remembered until this is dropped.
-struct Connection {
-    shared: Arc<Shared>,
-    number: u64,
-    stream: Arc<UnixStream>,
-}
-
-impl Connection {
-    fn serve(&self) {
-        let mut haggling = Hurried {
-            stream: &self.stream,
-            end: Instant::now() + HANDSHAKE_PATIENCE,
-        };
-        let export = match negotiate(&mut haggling, &*self.shared) {
-            Ok(Some(export)) => export,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::debug!(%error, "an NBD client did not choose an export");
-                return;
-            }
-        };
-        if haggling.end_of_hurry().is_err() || !export.enter(self) {
-            return;
-        }
-        transmission::serve(&self.stream, &*export.volume, &|_| {
-            export.requests.fetch_add(1, Ordering::Relaxed);
-        });
-        export.leave(self);
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        lock(&self.shared.connections).remove(&self.number);
-    }
-}
-
-impl Export {
-    /// False if it was withdrawn meanwhile.
-    fn enter(&self, connection: &Connection) -> bool {
-        let mut users = lock(&self.users);
-        let stream = Arc::clone(&connection.stream);
-        let entered = users
-            .as_mut()
-            .map(|users| users.insert(connection.number, stream));
-        entered.is_some()
-    }
-
-    fn leave(&self, connection: &Connection) {
-        if let Some(users) = lock(&self.users).as_mut() {
-            users.remove(&connection.number);
-        }
-    }
-}
-
-/// A connection that has to come to an end in time.
-struct Hurried<'a> {
-    stream: &'a UnixStream,
-    end: Instant,
-}
-
-impl Hurried<'_> {
-    fn rest(&self) -> io::Result<Option<Duration>> {
-        let rest = self.end.saturating_duration_since(Instant::now());
-        match rest.is_zero() {
-            true => Err(io::ErrorKind::TimedOut.into()),
-            false => Ok(Some(rest)),
-        }
-    }
-
-    fn end_of_hurry(&self) -> io::Result<()> {
-        self.stream.set_read_timeout(None)?;
-        self.stream.set_write_timeout(None)
-    }
-}
-
-impl Read for Hurried<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(self.rest()?)?;
-        self.stream.read(buffer)
-    }
-}
-
-impl Write for Hurried<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(self.rest()?)?;
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Makes a socket for our user alone.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    // Two servers that both find an abandoned socket must not both remove it.
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let turn = fs::File::open(directory.unwrap_or(Path::new(".")))?;
-    turn.lock()?;
-
-    let address = SocketAddrUnix::new(path)?;
-    let flags = SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    // What is bound has the permissions of the socket itself.
-    rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(0o600))?;
-    match rustix::net::bind(&socket, &address) {
-        Err(rustix::io::Errno::ADDRINUSE) if is_abandoned(path) => {
-            fs::remove_file(path)?;
-            rustix::net::bind(&socket, &address)?;
-        }
-        bound => bound?,
-    }
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Whether it is a socket that nobody listens at.
-fn is_abandoned(path: &Path) -> bool {
-    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
-        && UnixStream::connect(path).is_err_and(refused)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use transom_block::{LoopIdentity, LoopOptions, NbdServer, detach_abandoned, publish_loop};
+use transom_block::{
+    LoopIdentity, LoopOptions, NbdServer, detach_abandoned, publish_loop, publish_ublk,
+};
 use transom_module::BlockVolume;
 use transom_test::privileged;
 
@@ -34,13 +36,18 @@ fn process_that_publishes() {
     let image = Path::new(&image);
     let volume: Arc<dyn BlockVolume> = match std::env::var(VOLUME).unwrap().as_str() {
         "unflushed" | "nbd" => Arc::new(Unflushed::new(image)),
-        "slow" => Arc::new(Slow {
+        "slow" | "ublk" => Arc::new(Slow {
             inner: volume_of(image),
             gate: Gate::default(),
         }),
         "fatal" => Arc::new(Fatal::default()),
         _ => Arc::new(volume_of(image)),
     };
+    if std::env::var(VOLUME).unwrap() == "ublk" {
+        let device = publish_ublk(volume).unwrap();
+        println!("\npublished {} none", device.path().display());
+        return thread::sleep(Duration::MAX);
+    }
     if std::env::var(VOLUME).unwrap() == "nbd" {
         let socket = image.with_file_name("socket");
         let server = NbdServer::listen(&socket).unwrap();
@@ -81,7 +88,7 @@ fn assert_killed(child: &mut Child) {
 /// A process that publishes a volume.
 struct Server {
     child: Child,
-    /// Of NBD, the socket.
+    /// Of NBD, the socket; of ublk, that device.
     device: LoopIdentity,
 }
 
@@ -244,5 +251,28 @@ fn privileged_a_process_can_be_killed_while_it_publishes() {
     let host = HostFile::new(8 * MIB);
     for _ in 0..20 {
         assert_killed(&mut spawn(&host, "fatal"));
+    }
+}
+
+#[test]
+fn privileged_a_ublk_device_goes_with_its_server() {
+    privileged!("make a ublk device");
+    if !Path::new("/dev/ublk-control").exists() {
+        // `ublk_devices.rs` has a test of what is said then.
+        return;
+    }
+    let host = HostFile::new(8 * MIB);
+    let mut server = Server::start(&host, "ublk");
+    let disk = server.open();
+    disk.read_exact_at(&mut [0; 4096], MIB).unwrap();
+    let reader = thread::spawn(move || disk.read_exact_at(&mut [0; 4096], 6 * MIB));
+    thread::sleep(Duration::from_millis(200));
+    assert!(!reader.is_finished());
+    server.kill();
+    assert!(reader.join().unwrap().is_err());
+    let end = Instant::now() + PATIENCE;
+    while server.device.path.exists() {
+        assert!(Instant::now() < end, "the device stays");
+        thread::sleep(Duration::from_millis(5));
     }
 }

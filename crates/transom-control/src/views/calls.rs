@@ -77,6 +77,12 @@ pub struct Create {
     pub keep: bool,
     /// The caller's root directory.
     pub root: Option<Descriptor>,
+    /// Directories that have to be there, and stay.
+    #[serde(default, deserialize_with = "or_default")]
+    pub required: Vec<Bytes>,
+    /// What the caller mounts over names.
+    #[serde(default, deserialize_with = "or_default")]
+    pub mounted: Vec<Value>,
 }
 
 /// To [`Create`].

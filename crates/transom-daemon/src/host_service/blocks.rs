@@ -27,7 +27,7 @@ pub(super) fn publish(
     let published = daemon
         .host
         .publish(&volume, kind, call.read_only, caller.uid())
-        .map_err(refused)?;
+        .map_err(|error| refused(&error))?;
     Ok(PublishBlockReply {
         device: described(&published),
     })
@@ -53,7 +53,7 @@ pub(super) fn withdraw(
     daemon
         .host
         .withdraw(&published.volume, published.kind, how)
-        .map_err(|error| refused_or_busy(error, Vec::new()))?;
+        .map_err(|error| refused_or_busy(&error, Vec::new()))?;
     Ok(Empty {})
 }
 

@@ -20,7 +20,7 @@ pub(super) fn list_modules(daemon: &Daemon) -> Result<ListModulesReply> {
         let maintains = host.modules().maintains(manifest.name);
         Ok(wire::module(
             &manifest,
-            enabled.map_err(refused)?,
+            enabled.map_err(|error| refused(&error))?,
             maintains,
         ))
     });
@@ -29,7 +29,7 @@ pub(super) fn list_modules(daemon: &Daemon) -> Result<ListModulesReply> {
     })
 }
 
-pub(super) fn probe(daemon: &Daemon, exchange: &mut Exchange, call: Probe) -> Result<ProbeReply> {
+pub(super) fn probe(daemon: &Daemon, exchange: &mut Exchange, call: &Probe) -> Result<ProbeReply> {
     let peer = exchange.peer().clone();
     let caller = daemon.caller(&peer);
     let module = call.module.as_deref();
@@ -41,7 +41,10 @@ pub(super) fn probe(daemon: &Daemon, exchange: &mut Exchange, call: Probe) -> Re
         &call.resources,
         true,
     )?;
-    let found = daemon.host.probe(module, &resources).map_err(refused)?;
+    let found = daemon
+        .host
+        .probe(module, &resources)
+        .map_err(|error| refused(&error))?;
     let findings = found.into_iter().map(|found| Finding {
         resource: u32::try_from(found.resource).unwrap_or(u32::MAX),
         module: found.module.into(),
@@ -87,7 +90,10 @@ pub(super) fn load(
     )?;
     let module = match call.module {
         Some(module) => module,
-        None => host.recognize(&resources).map_err(refused)?.into(),
+        None => host
+            .recognize(&resources)
+            .map_err(|error| refused(&error))?
+            .into(),
     };
     let container = host
         .load(transom_host::Load {
@@ -98,7 +104,7 @@ pub(super) fn load(
             owner: caller.uid(),
             cache_bytes: call.cache_budget,
         })
-        .map_err(refused)?;
+        .map_err(|error| refused(&error))?;
     reply(daemon, container)
 }
 
@@ -110,7 +116,7 @@ pub(super) fn offer(daemon: &Daemon, exchange: &mut Exchange, call: &Offer) -> R
     let mut containers = Vec::new();
     for resource in resources {
         let may = |about: &About| caller.check_steers(about.owner).is_ok();
-        if let Some(container) = host.offer(resource, may).map_err(refused)? {
+        if let Some(container) = host.offer(resource, may).map_err(|error| refused(&error))? {
             containers.push(described(daemon, container)?);
         }
     }
@@ -130,7 +136,7 @@ pub(super) fn unload(daemon: &Daemon, exchange: &mut Exchange, call: &Unload) ->
     daemon
         .host
         .unload(container, how)
-        .map_err(|error| refused_or_busy(error, holders(daemon, container)))?;
+        .map_err(|error| refused_or_busy(&error, holders(daemon, container)))?;
     Ok(Empty {})
 }
 
@@ -140,7 +146,10 @@ pub(super) fn synchronize(
     call: &Synchronize,
 ) -> Result<Empty> {
     let container = find_ready(daemon, &daemon.caller(exchange.peer()), &call.container)?;
-    daemon.host.synchronize(container).map_err(refused)?;
+    daemon
+        .host
+        .synchronize(container)
+        .map_err(|error| refused(&error))?;
     Ok(Empty {})
 }
 
@@ -151,7 +160,7 @@ pub(super) fn set_cache_budget(
 ) -> Result<SetCacheBudgetReply> {
     let container = find_ready(daemon, &daemon.caller(exchange.peer()), &call.container)?;
     let limited = daemon.host.limit_cache(container, call.bytes);
-    limited.map_err(refused)?;
+    limited.map_err(|error| refused(&error))?;
     let cache = described(daemon, container)?.cache;
     let cache = cache.ok_or_else(|| not_found("cache of", &call.container))?;
     Ok(SetCacheBudgetReply { cache })

@@ -5,7 +5,7 @@ use transom_host::State;
 use transom_module::Errno;
 
 /// An error of the host.
-pub(super) fn refused(error: transom_module::Error) -> Error {
+pub(super) fn refused(error: &transom_module::Error) -> Error {
     Error::Refused {
         errno: error.errno().raw(),
         name: error.errno().to_string(),
@@ -14,7 +14,7 @@ pub(super) fn refused(error: transom_module::Error) -> Error {
 }
 
 /// The same where the error may be that something is in use by `holders`.
-pub(super) fn refused_or_busy(error: transom_module::Error, holders: Vec<String>) -> Error {
+pub(super) fn refused_or_busy(error: &transom_module::Error, holders: Vec<String>) -> Error {
     match error.errno() {
         Errno::EBUSY => Error::Busy {
             holders,
@@ -26,12 +26,12 @@ pub(super) fn refused_or_busy(error: transom_module::Error, holders: Vec<String>
 
 /// An error of the operating system, met while doing `what`.
 pub(super) fn failed(what: &str, error: std::io::Error) -> Error {
-    refused(transom_module::Error::from_host(error, what))
+    refused(&transom_module::Error::from_host(error, what))
 }
 
 /// What is wrong with the parameters.
 pub(super) fn invalid(message: impl Into<String>) -> Error {
-    refused(transom_module::Error::new(Errno::EINVAL, message))
+    refused(&transom_module::Error::new(Errno::EINVAL, message))
 }
 
 /// There is none of that name, or it is somebody else's: which of the two is

@@ -31,7 +31,7 @@ pub(super) fn events(
     };
     let since = match (&call.stream, call.since) {
         (Some(stream), Some(sequence)) => Since::After {
-            stream: stream.parse().map_err(refused)?,
+            stream: stream.parse().map_err(|error| refused(&error))?,
             sequence,
         },
         (None, Some(0)) => Since::Oldest,
@@ -46,7 +46,7 @@ pub(super) fn events(
         .host
         .events()
         .since(container, since)
-        .map_err(refused)?;
+        .map_err(|error| refused(&error))?;
     let stream = subscription.stream().to_string();
     let is_resumed = matches!(since, Since::After { .. });
     Ok(Box::new(move |patience: Duration| {

@@ -29,12 +29,12 @@ pub(super) fn resources(
         .iter()
         .map(|place| match named(caller, exchange, place)? {
             (Some(descriptor), path) => {
-                let adopted = caller.act(|| host.adopt(module, descriptor, &path, read_only))?;
-                adopted.map_err(refused)
+                let adopted = caller.act(|| host.adopt(module, &descriptor, &path, read_only))?;
+                adopted.map_err(|error| refused(&error))
             }
             (None, path) => caller
                 .act(|| host.open(module, &path, read_only))?
-                .map_err(refused),
+                .map_err(|error| refused(&error)),
         })
         .collect()
 }

@@ -27,7 +27,7 @@ pub(super) fn start_job(
     let started = daemon
         .host
         .start_job(container, &call.kind, options, caller.uid());
-    reply(daemon, started.map_err(refused)?)
+    reply(daemon, started.map_err(|error| refused(&error))?)
 }
 
 pub(super) fn start_check(
@@ -88,7 +88,7 @@ fn maintain(
         ..LoadOptions::default()
     };
     let started = host.start_maintenance(what, module, resources, options, caller.uid());
-    reply(daemon, started.map_err(refused)?)
+    reply(daemon, started.map_err(|error| refused(&error))?)
 }
 
 pub(super) fn pause(
@@ -125,7 +125,7 @@ fn steer(
     let info = find(daemon, &caller, task)?;
     caller.check_steers(info.order.owner)?;
     let task = info.id;
-    how(daemon.host.tasks(), task).map_err(refused)?;
+    how(daemon.host.tasks(), task).map_err(|error| refused(&error))?;
     reply(daemon, task)
 }
 
@@ -136,14 +136,14 @@ pub(super) fn watch(
 ) -> Result<Stream<WatchTaskReply, Error>> {
     let id = find(daemon, &daemon.caller(exchange.peer()), &call.task)?.id;
     let tasks = daemon.host.tasks().clone();
-    let mut watch = tasks.watch(id).map_err(refused)?;
+    let mut watch = tasks.watch(id).map_err(|error| refused(&error))?;
     Ok(Box::new(move |patience: Duration| {
         if !watch.wait(patience) {
             return Next::Nothing;
         }
         let now = match tasks.get(id) {
             Ok(info) => described(&info),
-            Err(error) => return Next::Failed(refused(error)),
+            Err(error) => return Next::Failed(refused(&error)),
         };
         let told = |event, line| WatchTaskReply {
             event,
@@ -207,7 +207,11 @@ pub(super) fn described(info: &TaskInfo) -> Task {
 }
 
 fn reply(daemon: &Daemon, task: TaskId) -> Result<TaskReply> {
-    let info = daemon.host.tasks().get(task).map_err(refused)?;
+    let info = daemon
+        .host
+        .tasks()
+        .get(task)
+        .map_err(|error| refused(&error))?;
     Ok(TaskReply {
         task: described(&info),
     })

@@ -17,7 +17,7 @@ use crate::daemon::items_max;
 use crate::mount_attributes::attributes;
 use crate::{Action, Daemon};
 
-pub(super) fn mount(daemon: &Daemon, exchange: &mut Exchange, call: Mount) -> Result<MountReply> {
+pub(super) fn mount(daemon: &Daemon, exchange: &mut Exchange, call: &Mount) -> Result<MountReply> {
     let peer = exchange.peer().clone();
     let caller = daemon.caller(&peer);
     caller.require(Action::Mount)?;
@@ -39,11 +39,11 @@ pub(super) fn mount(daemon: &Daemon, exchange: &mut Exchange, call: Mount) -> Re
     let mounted = daemon
         .host
         .mount(&volume, &options, Hold::UntilUnmounted, caller.uid())
-        .map_err(refused)?;
+        .map_err(|error| refused(&error))?;
     let id = mounted.id();
     let descriptor = match target {
         Some(target) => {
-            mounted.attach(target).map_err(refused)?;
+            mounted.attach(target).map_err(|error| refused(&error))?;
             None
         }
         None => Some(exchange.give(mounted.mount)),
@@ -71,14 +71,14 @@ pub(super) fn unmount(daemon: &Daemon, exchange: &mut Exchange, call: &Unmount) 
             daemon
                 .host
                 .unmount(&volume, how)
-                .map_err(|error| refused_or_busy(error, holders(daemon, volume.container)))?;
+                .map_err(|error| refused_or_busy(&error, holders(daemon, volume.container)))?;
         }
         (None, Some(text)) => {
             let (volume, mount) = find_mount(daemon, &caller, text)?;
             daemon
                 .host
                 .unmount_one(&volume, mount, how)
-                .map_err(|error| refused_or_busy(error, Vec::new()))?;
+                .map_err(|error| refused_or_busy(&error, Vec::new()))?;
         }
         _ => return Err(invalid("a mount is named, or a volume, and not both")),
     }
@@ -94,7 +94,7 @@ pub(super) fn create(
     let volume = daemon
         .host
         .create_volume(container, &call.name, call.bytes)
-        .map_err(refused)?;
+        .map_err(|error| refused(&error))?;
     reply(daemon, &volume)
 }
 
@@ -105,7 +105,7 @@ pub(super) fn rename(
 ) -> Result<VolumeReply> {
     let (volume, _) = find(daemon, &daemon.caller(exchange.peer()), &call.volume)?;
     let renamed = daemon.host.rename_volume(&volume, &call.name);
-    renamed.map_err(refused)?;
+    renamed.map_err(|error| refused(&error))?;
     reply(daemon, &volume)
 }
 
@@ -116,7 +116,7 @@ pub(super) fn resize(
 ) -> Result<VolumeReply> {
     let (volume, _) = find(daemon, &daemon.caller(exchange.peer()), &call.volume)?;
     let resized = daemon.host.resize_volume(&volume, call.bytes);
-    resized.map_err(refused)?;
+    resized.map_err(|error| refused(&error))?;
     reply(daemon, &volume)
 }
 
@@ -127,7 +127,7 @@ pub(super) fn remove(
 ) -> Result<Empty> {
     let (volume, _) = find(daemon, &daemon.caller(exchange.peer()), &call.volume)?;
     let removed = daemon.host.remove_volume(&volume);
-    removed.map_err(|error| refused_or_busy(error, holders(daemon, volume.container)))?;
+    removed.map_err(|error| refused_or_busy(&error, holders(daemon, volume.container)))?;
     Ok(Empty {})
 }
 
@@ -154,7 +154,10 @@ pub(super) fn find(
 ) -> Result<(VolumeId, VolumeStatus)> {
     let volumes_of = |container: &str| {
         let container = find_ready(daemon, caller, container)?;
-        let volumes = daemon.host.volumes(container).map_err(refused)?;
+        let volumes = daemon
+            .host
+            .volumes(container)
+            .map_err(|error| refused(&error))?;
         Ok::<_, transom_control::host::Error>((container, volumes))
     };
     let id = |container, status: VolumeStatus| {
@@ -220,7 +223,10 @@ fn about(daemon: &Daemon, container: ContainerId) -> Result<About> {
 }
 
 fn status(daemon: &Daemon, volume: &VolumeId) -> Result<VolumeStatus> {
-    let volumes = daemon.host.volumes(volume.container).map_err(refused)?;
+    let volumes = daemon
+        .host
+        .volumes(volume.container)
+        .map_err(|error| refused(&error))?;
     let found = volumes.into_iter().find(|status| status.key == volume.key);
     found.ok_or_else(|| not_found("volume", &volume.to_string()))
 }

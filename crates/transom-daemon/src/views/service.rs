@@ -1,5 +1,3 @@
-use std::ffi::OsStr;
-
 use transom_control::views::{
     Create, CreateReply, Describe, DescribeReply, Discard, Explain, List, ListReply, Open,
     OpenReply, Result, Statistics, StatisticsReply, Trace, TraceReply, Update, UpdateReply, Verify,
@@ -23,8 +21,8 @@ impl ViewsService for Views {
         let root = call.root.map(|root| exchange.take(root)).transpose()?;
         self.check_root(&peer, root.as_ref()).map_err(denied)?;
         let wanted = Wanted {
-            name: call.name.map(checked_name).transpose()?,
-            tree: wire::tree(&call.manifest, call.base.as_path())?,
+            name: call.name.as_deref().map(checked_name).transpose()?,
+            tree: wire::tree(&call)?,
             options: ViewOptions {
                 on_change: wire::on_change(call.on_change),
                 trace: call.trace,
@@ -71,8 +69,7 @@ impl ViewsService for Views {
 
     fn explain(&self, exchange: &mut Exchange, call: Explain) -> Result<Explanation> {
         let entry = self.find(exchange.peer(), &call.view, Action::SteerOthers)?;
-        let path: &OsStr = call.path.as_ref();
-        let explanation = entry.view.explain(&wire::path(path.as_encoded_bytes())?);
+        let explanation = entry.view.explain(&wire::name(&call.path)?);
         Ok(Explanation {
             text: explanation.to_string(),
             explanation: serde_json::to_value(explanation).unwrap_or_default(),
@@ -169,7 +166,7 @@ impl Views {
 }
 
 /// A name that is no number of a view, and fits on a line.
-fn checked_name(name: String) -> Result<String> {
+fn checked_name(name: &str) -> Result<String> {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
     let is_id = name.parse::<transom_projection::ViewId>().is_ok();
     if name.is_empty() || name.len() > NAME_BYTES_MAX || is_id || !name.chars().all(plain) {
@@ -178,5 +175,5 @@ fn checked_name(name: String) -> Result<String> {
              and `.`, but not the number of a view such as v1"
         )));
     }
-    Ok(name)
+    Ok(name.into())
 }

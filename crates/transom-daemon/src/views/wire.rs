@@ -1,39 +1,59 @@
 //! What clients say, in the projection's own terms.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use transom_control::Bytes;
 use transom_control::view::Change;
-use transom_control::views::{Error, OnChange};
+use transom_control::views::{Create, Error, OnChange};
 use transom_fuse::{Opcode, Statistics};
 use transom_projection::manifest::Document;
-use transom_projection::{Change as ViewChange, Declaration, Manifest, Tree, ViewPath, shown};
+use transom_projection::{
+    Change as ViewChange, Declaration, Manifest, Origin, Tree, ViewPath, shown,
+};
 
 use super::refusals::invalid;
 
 /// What a manifest that came with a call is called.
 const MANIFEST: &str = "the manifest";
+/// Who requires directories.
+const CALLER: &str = "the caller";
 /// Where a name was declared that was added while the view was used.
 const STEERING: &str = "run time";
 
 /// The tree of a manifest's inputs. Lists of files are for whoever wrote the
 /// manifest to read: he may be able to where the daemon must not.
-pub(super) fn tree(manifest: &Value, base: &Path) -> Result<Tree, Error> {
+pub(super) fn tree(call: &Create) -> Result<Tree, Error> {
+    let base = call.base.as_path();
     if !base.is_absolute() {
         return Err(invalid(format!("`{}` is no absolute path", shown(&base))));
     }
-    let inputs = inputs(manifest, base, MANIFEST)?;
-    Tree::build(inputs).map_err(|errors| invalid(errors.to_string()))
+    let inputs = inputs(&call.manifest, base, MANIFEST)?;
+    let mut tree = Tree::build(inputs).map_err(|errors| invalid(errors.to_string()))?;
+    let origin = Origin {
+        source: CALLER.into(),
+        line: None,
+    };
+    for required in &call.required {
+        tree.require_directory(&name(required)?, &origin)
+            .map_err(|error| invalid(error.to_string()))?;
+    }
+    let covers = call.mounted.iter().map(serde_json::Value::clone);
+    let covers: Result<_, _> = covers.map(serde_json::from_value).collect();
+    tree.cover(covers.map_err(|error| invalid(format!("in `mounted`: {error}")))?);
+    Ok(tree)
 }
 
 pub(super) fn changes(changes: &[Change]) -> Result<Vec<ViewChange>, Error> {
     changes.iter().map(change).collect()
 }
 
-pub(super) fn path(bytes: &[u8]) -> Result<ViewPath, Error> {
-    ViewPath::parse_inside(bytes).map_err(|error| invalid(error.to_string()))
+pub(super) fn name(bytes: &Bytes) -> Result<ViewPath, Error> {
+    let bytes: &OsStr = bytes.as_ref();
+    ViewPath::parse_inside(bytes.as_encoded_bytes()).map_err(|error| invalid(error.to_string()))
 }
 
 pub(super) fn on_change(wanted: OnChange) -> transom_projection::OnChange {
@@ -45,10 +65,6 @@ pub(super) fn on_change(wanted: OnChange) -> transom_projection::OnChange {
 }
 
 fn change(change: &Change) -> Result<ViewChange, Error> {
-    let name = |bytes: &transom_control::Bytes| {
-        let bytes: &std::ffi::OsStr = bytes.as_ref();
-        path(bytes.as_encoded_bytes())
-    };
     Ok(match change {
         Change::Add(input) => ViewChange::Add(declaration(input)?),
         Change::Replace(input) => ViewChange::Replace(declaration(input)?),

@@ -1,8 +1,9 @@
 //! One container's cache and its limit.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
+use std::time::Duration;
 
 use transom_module::{Cache, ContainerId};
 
@@ -10,14 +11,16 @@ use super::BudgetStatus;
 
 pub(super) struct OneBudget {
     pub(super) container: ContainerId,
-    pub(super) declared: Option<u64>,
     /// It goes with its container, and does not keep it.
     cache: Weak<dyn Cache + Send + Sync>,
     limits: Mutex<Limits>,
+    /// Nobody is telling it a limit any more.
+    told: Condvar,
 }
 
 /// In bytes.
 struct Limits {
+    declared: Option<u64>,
     share: u64,
     limit: u64,
     /// The limit that the cache knows.
@@ -35,20 +38,30 @@ impl OneBudget {
     ) -> Self {
         Self {
             container,
-            declared,
             cache,
             limits: Mutex::new(Limits {
+                declared,
                 share: 0,
                 limit: 0,
                 applied: None,
                 is_applying: true,
             }),
+            told: Condvar::new(),
         }
     }
 
     /// Whether there still is a cache.
     pub(super) fn exists(&self) -> bool {
         self.cache.strong_count() > 0
+    }
+
+    pub(super) fn declared(&self) -> Option<u64> {
+        self.limits().declared
+    }
+
+    /// Has no effect until it is [set](Self::set).
+    pub(super) fn declare(&self, bytes: Option<u64>) {
+        self.limits().declared = bytes;
     }
 
     pub(super) fn limit(&self) -> u64 {
@@ -61,7 +74,7 @@ impl OneBudget {
         let limits = self.limits();
         Some(BudgetStatus {
             container: self.container,
-            declared: self.declared,
+            declared: limits.declared,
             share: limits.share,
             limit: limits.limit,
             used,
@@ -93,6 +106,7 @@ impl OneBudget {
                 let mut limits = self.limits();
                 if limits.applied == Some(limits.limit) {
                     limits.is_applying = false;
+                    self.told.notify_all();
                     return;
                 }
                 limits.limit
@@ -103,6 +117,15 @@ impl OneBudget {
             }
             self.limits().applied = Some(limit);
         }
+    }
+
+    /// Waits until nobody tells it a limit, or no longer than `patience`.
+    pub(super) fn wait_until_told(&self, patience: Duration) {
+        let is_applying = |limits: &mut Limits| limits.is_applying;
+        drop(
+            self.told
+                .wait_timeout_while(self.limits(), patience, is_applying),
+        );
     }
 
     fn limits(&self) -> MutexGuard<'_, Limits> {

@@ -17,7 +17,8 @@ struct Greedy {
     wanted: u64,
     used: Mutex<u64>,
     limited: Sender<u64>,
-    stuck: Mutex<Option<Receiver<()>>>,
+    /// The next limit says that it was told, and waits.
+    stuck: Mutex<Option<(Sender<()>, Receiver<()>)>>,
 }
 
 impl Greedy {
@@ -43,7 +44,8 @@ impl Cache for Greedy {
     }
 
     fn limit(&self, bytes: u64) {
-        if let Some(released) = self.stuck.lock().unwrap().take() {
+        if let Some((told, released)) = self.stuck.lock().unwrap().take() {
+            told.send(()).unwrap();
             _ = released.recv();
         }
         *self.used.lock().unwrap() = bytes.min(self.wanted);
@@ -81,7 +83,14 @@ fn a_cache_is_limited_to_its_share() {
         wanted: 10,
     };
     assert_eq!(budgets.status()[1], status);
+    assert_eq!(budgets.status_of(container(2)), Some(status));
+    assert!(budgets.declare(container(2), None));
+    becomes(&ones, 1 << 19);
+    becomes(&twos, 1 << 19);
+    assert!(!budgets.declare(container(3), None));
+    assert_eq!(budgets.status_of(container(3)), None);
     budgets.leave(container(2));
+    assert_eq!(Arc::strong_count(&two), 1);
     becomes(&ones, 1 << 20);
     // It goes when nobody has it any more, who just tells it its limit included.
     drop(one);
@@ -169,8 +178,10 @@ fn a_cache_that_does_not_return_delays_no_other() {
     enter(&budgets, 1, &stuck, Some(1 << 18));
     enter(&budgets, 2, &other, Some(1 << 18));
     let (release, released) = channel();
-    *stuck.stuck.lock().unwrap() = Some(released);
+    let (tell, told) = channel();
+    *stuck.stuck.lock().unwrap() = Some((tell, released));
     assert!(budgets.give_way(1 << 18));
+    told.recv().unwrap();
     becomes(&others, 1 << 17);
     assert!(budgets.give_way(u64::MAX));
     becomes(&others, 1 << 14);

@@ -319,3 +319,26 @@ fn edits_that_make_no_sense_are_refused() {
     );
     assert_eq!(log.touched().count(), 0);
 }
+
+#[test]
+fn what_a_tree_declares_makes_the_same_tree_again() {
+    let mut tree = build([
+        ("a/b/f", file("/f")),
+        ("a/l", link("b")),
+        ("e", Mapping::EmptyDirectory),
+        ("w", whole("/w")),
+    ])
+    .unwrap();
+    let origin = Origin {
+        source: "test".into(),
+        line: None,
+    };
+    tree.require_directory(&path("a/out"), &origin).unwrap();
+    let required: Vec<_> = tree.required().collect();
+    assert_eq!(required, [path("a"), path("a/out")]);
+    let mut again = Tree::build(tree.declarations().collect()).unwrap();
+    for directory in &required {
+        again.require_directory(directory, &origin).unwrap();
+    }
+    assert_eq!(names(&again), names(&tree));
+}

@@ -78,6 +78,12 @@ fn a_file_changed_in_place_is_refused_and_reported() {
     assert_eq!(changed(&view), one("f", "changed"));
 
     let report = &view.verify()[0];
+    let json = serde_json::to_string(report).unwrap();
+    assert_eq!(
+        *report,
+        serde_json::from_str(&json).unwrap(),
+        "also for those who are told in JSON"
+    );
     assert_eq!(report.host_path, source);
     assert_eq!(report.pinned.size, 3);
     let VersionState::ChangedInPlace { now } = report.state else {

@@ -19,25 +19,28 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use transom_control::{Admission, Bytes, Client, Permission, Server, Services, Socket, view};
+use transom_control::{Admission, Bytes, Client, Permission, Server, Socket};
 use transom_projection::{
-    Declaration, HostRoot, Mapping, OnChange, Projection, ProjectionOptions, TraceReport, View,
-    ViewOptions, ViewPath, WalkEntry, shown,
+    Cover, Declaration, HostRoot, Mapping, OnChange, Projection, ProjectionOptions, TraceReport,
+    Tree, View, ViewOptions, ViewPath, WalkEntry, shown,
 };
+use transom_sandbox::privilege::Privilege;
 use transom_sandbox::{Action, PassedFile, Sandbox, Scratch, Stdio};
 use transom_view::{Engine, Served, obtain_privilege, owners, tree_for};
 
 pub(crate) use arguments::{
-    ActionArguments, EngineChoice, InputArguments, OutputArguments, ReportArguments, Root,
-    RunArguments, Tmp as TmpChoice,
+    ActionArguments, DaemonChoice, EngineChoice, InputArguments, OutputArguments, ReportArguments,
+    Root, RunArguments, Tmp as TmpChoice,
 };
 
 use self::outcome::settle;
-use crate::control::{self, ViewService};
+use crate::control::{self, OwnView};
+use crate::daemon_view::{DaemonView, FoundDaemon};
 use crate::declared::Declared;
 use crate::engine::{self, Choice, Wishes};
 use crate::exit::End;
 use crate::progress::Progress;
+use crate::run_view::RunView;
 use crate::scratch_base::scratch_base;
 use crate::signals::HeldSignals;
 use crate::streams::print_line;
@@ -110,6 +113,7 @@ fn prepare_and_run(
     report_files::check(&arguments.report, &declared.action)?;
     let Declared { inputs, mut action } = declared;
     let held_signals = HeldSignals::hold()?;
+    let daemon = FoundDaemon::find(arguments.service.daemon)?;
     let privilege = obtain_privilege()?;
     // The action gets the limit we were given, not the one we need.
     action.open_files_limit = raise_descriptor_limit();
@@ -118,48 +122,40 @@ fn prepare_and_run(
 
     let bound = inputs.iter().filter(|input| is_bound(input)).count();
     let mut tree = tree_for(inputs, &action)?;
-    tree.cover(covers::of_action(&action));
-    let choice = engine::choose(Wishes {
-        asked: arguments.service.engine,
-        privilege,
-        entries: tree.len(),
-        needs_fuse: needs_fuse(arguments).or(tell.is_some().then_some("the report")),
-    })?;
-    if choice.engine == Engine::Mounts {
-        transom_sandbox::check_mounts(bound)?;
-    }
-    let host = HostRoot::at(transom_sandbox::host_tree()?);
-    let projection = Projection::new(
-        host,
-        ProjectionOptions {
-            owners: owners(privilege),
-            descriptors: None,
-        },
-    );
+    let covers = covers::of_action(&action);
+    tree.cover(covers.clone());
     let on_change = OnChange::from(arguments.service.on_change);
     let options = ViewOptions {
         on_change,
         trace: arguments.report.wants_trace() || tell.is_some(),
         ..ViewOptions::default()
     };
-    let progress = Progress::of_opening(tree.len());
-    let view = projection.pin(tree, options)?;
-    drop(progress);
-    if arguments.report.dry_run {
-        print_view(&view, &choice)?;
-        return Ok(End::Code(0));
-    }
-    let served = Arc::new(Served::start(choice.engine, &projection)?);
+    let wishes = Wishes {
+        asked: arguments.service.engine,
+        privilege,
+        entries: tree.len(),
+        needs_fuse: needs_fuse(arguments).or(tell.is_some().then_some("the report")),
+    };
+    let (choice, view) = match served_by_daemon(daemon, wishes, &tree, &covers, options, arguments)?
+    {
+        Some((choice, view)) => (choice, Arc::new(view) as Arc<dyn RunView>),
+        None => {
+            let choice = engine::choose(wishes)?;
+            if choice.engine == Engine::Mounts {
+                transom_sandbox::check_mounts(bound)?;
+            }
+            let view = own_view(tree, options, &choice, privilege, arguments)?;
+            if arguments.report.dry_run {
+                print_view(&view.view, &choice)?;
+                return Ok(End::Code(0));
+            }
+            (choice, Arc::new(view) as Arc<dyn RunView>)
+        }
+    };
 
     let mut stdio = Stdio::inherit()?;
-    let service = ViewService {
-        name: view_name(arguments),
-        view: view.clone(),
-        served: served.clone(),
-        engine: choice.engine.name(),
-    };
-    let control = Control::start(arguments, service, choice.engine, &mut stdio, &mut action)?;
-    let sandbox = Sandbox::new(served.input_root(&view)?, &action, scratch.as_mut())?;
+    let control = Control::start(arguments, &view, choice.engine, &mut stdio, &mut action)?;
+    let sandbox = Sandbox::new(view.input_root()?, &action, scratch.as_mut())?;
     let running = sandbox.spawn(stdio)?;
     let set_up = began.elapsed();
     let passed_on = held_signals.pass_on_to(running.remote())?;
@@ -168,7 +164,7 @@ fn prepare_and_run(
     failure.exit = finished.exit.into();
 
     let ended = Instant::now();
-    let changed = view.verify();
+    let changed = view.verify()?;
     let outcome = settle(
         &finished,
         &changed,
@@ -177,7 +173,7 @@ fn prepare_and_run(
         scratch,
         arguments.outputs.keep_failed,
     )?;
-    let trace = view.trace();
+    let trace = view.traced()?;
     // An error of these comes last: what there is to say about the run is said.
     let mut written = Ok(());
     if let Some(trace) = &trace {
@@ -223,13 +219,9 @@ fn prepare_and_run(
         measured: Some(Measured {
             engine: choice.engine.name(),
             engine_reason: choice.reason,
-            passthrough: served.passthrough(),
-            declared: view.statistics(),
-            requests: served
-                .statistics()
-                .as_ref()
-                .map(Into::into)
-                .unwrap_or_default(),
+            passthrough: view.passthrough(),
+            declared: view.declared(),
+            requests: view.requests(),
             times: Times::new(
                 set_up + finished.phases.start,
                 finished.phases.run,
@@ -242,8 +234,75 @@ fn prepare_and_run(
     summary.tell(&arguments.report)?;
     // Only memory and descriptors are left, thousands of them. The end of the
     // program gives them back too, and more quickly than we one by one.
-    std::mem::forget((served, view, projection));
+    std::mem::forget(view);
     Ok(outcome.end)
+}
+
+/// The view as the daemon serves it, if that is there and the engine is `fuse`.
+/// What the daemon refuses is done without it unless it is required: whoever
+/// does it then, meets the reason himself.
+fn served_by_daemon(
+    daemon: Option<FoundDaemon>,
+    wishes: Wishes,
+    tree: &Tree,
+    covers: &[Cover],
+    options: ViewOptions,
+    arguments: &RunArguments,
+) -> anyhow::Result<Option<(Choice, DaemonView)>> {
+    let is_required = arguments.service.daemon == DaemonChoice::Require;
+    let (Some(daemon), false) = (daemon, arguments.report.dry_run) else {
+        return Ok(None);
+    };
+    let mut choice = engine::choose(Wishes {
+        privilege: Privilege::Host,
+        needs_fuse: wishes
+            .needs_fuse
+            .or(is_required.then_some("--daemon require")),
+        ..wishes
+    })?;
+    if choice.engine != Engine::Fuse {
+        return Ok(None);
+    }
+    choice.reason.push_str("; served by the daemon");
+    match daemon.serve(tree, covers, options, view_name(arguments)) {
+        Ok(view) => Ok(Some((choice, view))),
+        Err(error) if is_required => Err(error.context("the daemon does not serve the view")),
+        Err(error) => {
+            tracing::trace!(error = format!("{error:#}"), "the daemon is not used");
+            Ok(None)
+        }
+    }
+}
+
+/// The view as this process serves it; not at all yet for a dry run.
+fn own_view(
+    tree: Tree,
+    options: ViewOptions,
+    choice: &Choice,
+    privilege: Privilege,
+    arguments: &RunArguments,
+) -> anyhow::Result<OwnView> {
+    let host = HostRoot::at(transom_sandbox::host_tree()?);
+    let projection = Projection::new(
+        host,
+        ProjectionOptions {
+            owners: owners(privilege),
+            descriptors: None,
+        },
+    );
+    let progress = Progress::of_opening(tree.len());
+    let view = projection.pin(tree, options)?;
+    drop(progress);
+    let served = match arguments.report.dry_run {
+        true => Served::Mounts,
+        false => Served::start(choice.engine, &projection)?,
+    };
+    Ok(OwnView {
+        name: view_name(arguments),
+        view,
+        served: Arc::new(served),
+        engine: choice.engine.name(),
+    })
 }
 
 /// Whether the engine `mounts` makes a mount for it.
@@ -313,7 +372,7 @@ struct Control {
 impl Control {
     fn start(
         arguments: &RunArguments,
-        service: ViewService,
+        view: &Arc<dyn RunView>,
         engine: Engine,
         stdio: &mut Stdio,
         action: &mut Action,
@@ -321,15 +380,14 @@ impl Control {
         if engine != Engine::Fuse {
             return Ok(Self { _server: None });
         }
-        let path = control::socket(&service.name)?;
-        let service = Arc::new(service);
+        let path = control::socket(&view_name(arguments))?;
         if let Some(number) = arguments.service.control_fd {
             let (ours, theirs) = UnixStream::pair()?;
-            let service = Arc::clone(&service);
+            let services = Arc::clone(view).services();
             std::thread::Builder::new()
                 .name("control-fd".into())
                 .spawn(move || {
-                    if let Err(error) = services(service).serve(&ours) {
+                    if let Err(error) = services.serve(&ours) {
                         tracing::debug!(%error, "the command's control connection ended");
                     }
                 })?;
@@ -341,8 +399,9 @@ impl Control {
                 .environment
                 .push((CONTROL_FD_VARIABLE.into(), number.to_string().into()));
         }
-        let started = Socket::bind(&path, Permission::OurUser)
-            .and_then(|socket| Server::start(socket, Admission::PRIVATE, services(service)));
+        let started = Socket::bind(&path, Permission::OurUser).and_then(|socket| {
+            Server::start(socket, Admission::PRIVATE, Arc::clone(view).services())
+        });
         match started {
             Ok(server) => Ok(Self {
                 _server: Some(server),
@@ -365,10 +424,6 @@ impl Control {
             }
         }
     }
-}
-
-fn services(service: Arc<ViewService>) -> Services {
-    Services::new([view::interface(service)])
 }
 
 /// What `--dry-run` prints.

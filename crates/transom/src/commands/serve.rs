@@ -15,6 +15,7 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use transom_control::{Admission, Permission, Server, Services, Socket};
+use transom_daemon::confine::confine;
 use transom_daemon::{Daemon, Names, Policy, Views};
 use transom_host::{Host, HostOptions, Pressure};
 
@@ -57,6 +58,7 @@ pub(crate) struct ServeArguments {
 pub(crate) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     raise_descriptor_limit();
+    confine()?;
     let policy = Arc::new(policy(arguments.policy.as_deref())?);
     let path = arguments.socket.clone().unwrap_or_else(daemon::socket);
     let host = host(&arguments.state, &path)?;

@@ -118,10 +118,10 @@ pub(crate) fn task(arguments: TaskArguments) -> anyhow::Result<ExitCode> {
             if detach {
                 print_line(started.id)?;
             } else {
-                return watch(client, started.id);
+                return watch(client, &started.id);
             }
         }
-        TaskCommand::Watch { task } => return watch(client, task),
+        TaskCommand::Watch { task } => return watch(client, &task),
         TaskCommand::Pause { task } => {
             daemon::call(&mut client, &PauseTask { task })?;
         }
@@ -145,7 +145,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
         options: daemon::settings(&what.options),
     };
     let started = daemon::call_with(&mut client, &call, &places)?.task;
-    watch(client, started.id)
+    watch(client, &started.id)
 }
 
 pub(crate) fn format(arguments: &FormatArguments) -> anyhow::Result<ExitCode> {
@@ -158,14 +158,14 @@ pub(crate) fn format(arguments: &FormatArguments) -> anyhow::Result<ExitCode> {
         options: daemon::settings(&what.options),
     };
     let started = daemon::call_with(&mut client, &call, &places)?.task;
-    watch(client, started.id)
+    watch(client, &started.id)
 }
 
 /// Shows a task to its end. An error if it does not end well.
-fn watch(client: Client, task: String) -> anyhow::Result<ExitCode> {
+fn watch(client: Client, task: &str) -> anyhow::Result<ExitCode> {
     let mut bar = None;
     let told = client
-        .more(&WatchTask { task: task.clone() })
+        .more(&WatchTask { task: task.into() })
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     for reply in told {
         let reply = reply.map_err(|error| anyhow::anyhow!("{error}"))?;

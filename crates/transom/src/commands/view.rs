@@ -84,7 +84,8 @@ enum ViewCommand {
         /// The view.
         view: String,
     },
-    /// Print the requests so far (JSON).
+    /// Print the requests so far (JSON); those to all views, if the daemon
+    /// serves it.
     Stats {
         /// The view.
         view: String,

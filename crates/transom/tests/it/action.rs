@@ -154,6 +154,9 @@ impl<'w> Action<'w> {
         if self.reported {
             transom.args(["--json", "--report"]).arg(&report);
         }
+        if self.world.has_daemon() {
+            transom.args(["--daemon", "require"]);
+        }
         transom.args(self.arguments).arg("--").args(self.command);
         transom.envs(self.environment).stdin(self.stdin);
         if self.own_group {

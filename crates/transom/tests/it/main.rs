@@ -25,6 +25,7 @@ mod steering;
 mod summaries;
 mod surroundings;
 mod terminal;
+mod through_daemon;
 mod tracing;
 mod world;
 mod wrapping;

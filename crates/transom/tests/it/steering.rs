@@ -9,9 +9,9 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::action::{Action, LISTEN, Live, Run};
-use crate::world::{Engine, World, over_fuse, unprivileged_case};
+use crate::world::{Engine, World, over_fuse_and_daemon, unprivileged_case};
 
-over_fuse!(
+over_fuse_and_daemon!(
     adding,
     replacing,
     withdrawing,
@@ -469,7 +469,7 @@ fn listing_views(world: &World) {
         .map(|view| view["name"].as_str().unwrap())
         .collect();
     assert_eq!(names, [&*pid, "demo"]);
-    let passthrough = world.is_root();
+    let passthrough = world.has_passthrough();
     assert_eq!(
         listed[1],
         json!({ "name": "demo", "engine": "fuse", "epoch": 0, "files": 1, "bytes": 8, "passthrough": passthrough })

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{World, over_fuse};
+use crate::world::{World, over_fuse_and_daemon};
 
-over_fuse!(a_small_action, a_trace_that_cannot_be_written);
+over_fuse_and_daemon!(a_small_action, a_trace_that_cannot_be_written);
 
 /// Does what its arguments say. Linked statically, so that nobody else uses
 /// the view.

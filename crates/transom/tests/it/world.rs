@@ -3,9 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
+use std::thread;
 
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use transom_test::{Unprivileged, announce_skip, is_root, privileged, temp_dir};
 
@@ -31,6 +34,13 @@ impl Engine {
 pub(crate) struct World {
     pub(crate) engine: Engine,
     home: Home,
+    daemon: Option<Daemon>,
+}
+
+/// A daemon of root's, which serves the views of a user.
+struct Daemon {
+    process: Child,
+    directory: TempDir,
 }
 
 enum Home {
@@ -47,6 +57,14 @@ pub(crate) fn privileged_case(engine: Engine, case: impl FnOnce(&World)) {
 /// Runs a case as somebody who is not root.
 pub(crate) fn unprivileged_case(engine: Engine, case: impl FnOnce(&World)) {
     if let Some(world) = World::unprivileged(engine) {
+        case(&world);
+    }
+}
+
+/// Runs a case as somebody who is not root, over views of a daemon of root's.
+pub(crate) fn daemon_case(_: Engine, case: impl FnOnce(&World)) {
+    privileged!("run a daemon for others");
+    if let Some(world) = World::through_daemon() {
         case(&world);
     }
 }
@@ -80,10 +98,51 @@ macro_rules! over_fuse {
 }
 pub(crate) use over_fuse;
 
+/// The same, and a third: as somebody whose views a daemon serves.
+macro_rules! over_fuse_and_daemon {
+    ($($case:ident),+ $(,)?) => {
+        crate::world::over_fuse!($($case),+);
+        crate::world::over_both_engines!(@ privileged_daemon daemon_case Fuse $($case)+);
+    };
+}
+pub(crate) use over_fuse_and_daemon;
+
 impl World {
     pub(crate) fn root(engine: Engine) -> Self {
         let home = Home::Root(temp_dir().unwrap());
-        Self { engine, home }
+        let daemon = None;
+        Self {
+            engine,
+            home,
+            daemon,
+        }
+    }
+
+    /// `None` where users cannot make namespaces.
+    pub(crate) fn through_daemon() -> Option<Self> {
+        let world = Self::unprivileged(Engine::Fuse)?;
+        Some(Self {
+            daemon: Some(Daemon::start()),
+            ..world
+        })
+    }
+
+    /// Where the daemon listens, or none does.
+    pub(crate) fn daemon_socket(&self) -> PathBuf {
+        match &self.daemon {
+            Some(daemon) => daemon.socket(),
+            None => self.path().join("no-daemon"),
+        }
+    }
+
+    /// Whether the kernel reads the files of the engine `fuse` by itself.
+    pub(crate) fn has_passthrough(&self) -> bool {
+        self.is_root() || self.has_daemon()
+    }
+
+    /// Whether a daemon serves the views.
+    pub(crate) fn has_daemon(&self) -> bool {
+        self.daemon.is_some()
     }
 
     /// `None`, with a line that says so, where the kernel or the machine does
@@ -98,6 +157,7 @@ impl World {
         let world = Self {
             engine,
             home: Home::Nobody(user),
+            daemon: None,
         };
         if engine == Engine::Fuse && !is_root() && !world.can_open_fuse() {
             announce_skip(format_args!(
@@ -179,13 +239,16 @@ impl World {
     pub(crate) fn transom(&self) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_transom"));
         command.env("XDG_RUNTIME_DIR", self.path().join("run"));
+        // Not the daemon of the machine, if it has one.
+        command.env("TRANSOM_SOCKET", self.daemon_socket());
         self.with_fuse(command)
     }
 
     /// The same command where the user may open `/dev/fuse`, if the engine
     /// needs it.
     pub(crate) fn with_fuse(&self, command: Command) -> Command {
-        if self.engine == Engine::Fuse && matches!(self.home, Home::Nobody(_)) && is_root() {
+        let opens_fuse = self.engine == Engine::Fuse && !self.has_daemon();
+        if opens_fuse && matches!(self.home, Home::Nobody(_)) && is_root() {
             return with_fuse_for_everybody(&command, self.path());
         }
         command
@@ -222,6 +285,37 @@ impl World {
         let open = "exec 3<> /dev/fuse";
         let opened = self.command("sh").args(["-c", open]).output().unwrap();
         opened.status.success()
+    }
+}
+
+impl Daemon {
+    fn start() -> Self {
+        let directory = temp_dir().unwrap();
+        let mut serve = Command::new(env!("CARGO_BIN_EXE_transom"));
+        serve.arg("serve").arg("--state").arg(directory.path());
+        serve
+            .arg("--socket")
+            .arg(directory.path().join("run/control"));
+        let daemon = Self {
+            process: serve.spawn().unwrap(),
+            directory,
+        };
+        while UnixStream::connect(daemon.socket()).is_err() {
+            thread::yield_now();
+        }
+        daemon
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("run/control")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let pid = Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        self.process.wait().unwrap();
     }
 }
 

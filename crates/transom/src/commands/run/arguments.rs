@@ -168,6 +168,11 @@ pub(crate) struct ServiceArguments {
     /// process id]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Whether the daemon of the machine serves the view, if the engine is
+    /// `fuse`: then the kernel reads the bytes for users without privilege too.
+    /// `auto` asks it for them alone, and does without if there is none.
+    #[arg(long, value_name = "WHETHER", default_value = "auto")]
+    pub(crate) daemon: DaemonChoice,
     /// Hand the command a connection to the view's control interface as this
     /// descriptor, so that it can change its own view. Needs engine `fuse`.
     #[arg(long, value_name = "DESCRIPTOR")]
@@ -243,6 +248,17 @@ pub(crate) enum EngineChoice {
     Fuse,
     /// Bind mounts.
     Mounts,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DaemonChoice {
+    /// If this user gets no passthrough by himself, and it is there.
+    #[default]
+    Auto,
+    /// No.
+    Never,
+    /// Yes, or the command does not run.
+    Require,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
