@@ -99,7 +99,10 @@ impl<'a> Caller<'a> {
             name: Errno::from_raw(error.raw_os_error()).to_string(),
             message: format!("cannot examine `{}`", target.path().display()),
         })?;
-        match directory.st_uid == self.uid() {
+        // What is seen there tells others about processes.
+        let lies_in_proc = rustix::fs::fstatfs(target)
+            .is_ok_and(|volume| volume.f_type == rustix::fs::PROC_SUPER_MAGIC);
+        match directory.st_uid == self.uid() && !lies_in_proc {
             true => Ok(()),
             false => Err(Error::Denied {
                 rule: "own mount point".into(),

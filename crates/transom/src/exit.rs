@@ -84,7 +84,7 @@ pub(crate) fn tell(message: &str) {
 
 /// Names are [`shown`](transom_projection::shown) where messages are made. This
 /// is for what came from elsewhere.
-fn harmless(line: &str) -> String {
+pub(crate) fn harmless(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     for character in line.chars() {
         if character.is_control() {

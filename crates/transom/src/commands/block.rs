@@ -7,7 +7,7 @@ use comfy_table::{Table, presets};
 use transom_control::host::{BlockDevice, BlockKind, PublishBlock, Status, WithdrawBlock};
 
 use crate::daemon;
-use crate::streams::print_line;
+use crate::streams::{print_line, print_text};
 
 /// Publish volumes as disks.
 #[derive(Debug, clap::Args)]
@@ -102,5 +102,5 @@ fn list(devices: &[BlockDevice], as_json: bool) -> anyhow::Result<()> {
             device.volume.clone(),
         ]);
     }
-    print_line(table)
+    print_text(table)
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use transom_control::host::{Event, Events};
 
 use crate::daemon;
-use crate::streams::print_line;
+use crate::streams::{print_line, print_text};
 
 /// Print what happens to containers, line by line, until interrupted.
 ///
@@ -53,7 +53,7 @@ pub(crate) fn events(arguments: &EventsArguments) -> anyhow::Result<ExitCode> {
         let event = reply.map_err(|error| anyhow::anyhow!("{error}"))?.event;
         match arguments.json {
             true => print_line(serde_json::to_string(&event)?)?,
-            false => print_line(line(&event)?)?,
+            false => print_text(line(&event)?)?,
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 use transom_control::host::{Finding, Probe, Verdict};
 
 use crate::daemon::{self, Places};
-use crate::streams::print_line;
+use crate::streams::{print_line, print_text};
 
 /// Tell what modules recognize in files, directories and devices.
 ///
@@ -50,7 +50,7 @@ pub(crate) fn probe(arguments: &ProbeArguments) -> anyhow::Result<ExitCode> {
     for finding in &findings {
         table.add_row(row(&arguments.resources, finding));
     }
-    print_line(table)?;
+    print_text(table)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,7 +7,7 @@ use transom_control::host::{Container, ContainerState, Status, StatusReply};
 
 use crate::commands::task;
 use crate::daemon;
-use crate::streams::print_line;
+use crate::streams::{print_line, print_text};
 
 /// Show what the daemon has loaded, mounted and published, and what it works on.
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub(crate) fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let status = daemon::call(&mut daemon::connect()?, &call)?;
     match arguments.json {
         true => print_line(serde_json::to_string_pretty(&status)?)?,
-        false => print_line(shown(&status))?,
+        false => print_text(shown(&status))?,
     }
     Ok(ExitCode::SUCCESS)
 }

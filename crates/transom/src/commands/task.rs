@@ -14,7 +14,7 @@ use transom_control::host::{
 
 use crate::daemon::{self, Places};
 use crate::progress::Progress;
-use crate::streams::print_line;
+use crate::streams::{print_line, print_text};
 
 /// Start, watch and steer long work of the daemon.
 ///
@@ -173,7 +173,7 @@ fn watch(client: Client, task: &str) -> anyhow::Result<ExitCode> {
         let bar = bar.get_or_insert_with(|| Progress::of_task(kind));
         bar.set(*done, *of, reply.task.state == TaskState::Paused);
         match (reply.event, reply.line) {
-            (TaskEventKind::Log, Some(line)) => bar.suspend(|| print_line(line))?,
+            (TaskEventKind::Log, Some(line)) => bar.suspend(|| print_text(line))?,
             (TaskEventKind::Ended, _) => return ended(&reply.task),
             _ => {}
         }
@@ -205,7 +205,7 @@ fn list(tasks: &[Task], as_json: bool) -> anyhow::Result<()> {
     for task in tasks {
         table.add_row(row(task));
     }
-    print_line(table)
+    print_text(table)
 }
 
 /// A line of a table of tasks.

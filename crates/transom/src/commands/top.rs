@@ -11,7 +11,7 @@ use transom_control::host::{Status, StatusReply};
 
 use crate::commands::task;
 use crate::daemon;
-use crate::streams::print_line;
+use crate::streams::print_text;
 
 /// Show what the daemon is doing, again and again.
 ///
@@ -79,7 +79,7 @@ pub(crate) fn top(arguments: &TopArguments) -> anyhow::Result<ExitCode> {
         if screen.is_some() {
             Screen::clear()?;
         }
-        print_line(shown(&status, &rates.unwrap_or_default()))?;
+        print_text(shown(&status, &rates.unwrap_or_default()))?;
         before = Some((now, requests));
         looks += 1;
         if arguments.iterations.is_some_and(|most| looks >= most)

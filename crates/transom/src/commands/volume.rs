@@ -11,7 +11,7 @@ use transom_control::host::{
 };
 
 use crate::daemon::{self, Places};
-use crate::streams::print_line;
+use crate::streams::{print_line, print_text};
 
 /// Mount, make and remove volumes of what the daemon has loaded.
 ///
@@ -204,7 +204,7 @@ fn list(volumes: &[Volume], as_json: bool) -> anyhow::Result<()> {
             volume.requests.values().sum::<u64>().to_string(),
         ]);
     }
-    print_line(table)
+    print_text(table)
 }
 
 /// `ro` and `rw` are said apart from the others.

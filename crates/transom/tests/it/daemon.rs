@@ -68,6 +68,9 @@ fn privileged_a_container_from_its_members_to_its_end() {
         transom volume create pool one --size 8M > /dev/null
         transom volume create pool two --size 4M > /dev/null
         refused "one" transom volume create pool one --size 4M
+        # Whatever a name says to a terminal, it is only shown.
+        transom volume create pool "$(printf 'a\033[2Jb')" --size 64K > /dev/null || true
+        [ -z "$(transom status | tr -d '[:print:][:space:]')" ]
         refused "pool" transom load auto a b c
         transom volume mount pool/one one
         transom volume mount pool/two two
@@ -201,6 +204,7 @@ fn privileged_users_do_what_the_policy_says_and_with_their_own_rights() {
         refused "no container" as_nobody transom unload secret
         [ "$(as_nobody transom status --json | grep -c '"owner": 0')" = 0 ]
         refused "own mount point" as_nobody transom volume mount theirs one
+        refused "own mount point" as_nobody sh -c 'cd /proc/$$ && transom volume mount "$0" task' "$here/theirs"
         as_nobody transom volume mount theirs at
         [ "$(cat at/file)" = content ]
         findmnt -no OPTIONS at | grep nosuid | grep -q nodev
