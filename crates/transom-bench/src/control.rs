@@ -29,8 +29,9 @@ pub(crate) use report::Report;
 /// How many clients call at once.
 const CLIENTS: usize = 200;
 
-/// Clients of each kind of nuisance.
-const NUISANCES: usize = 20;
+/// Clients of each kind of nuisance. With the others they are fewer than a user
+/// may have connected to a daemon.
+const NUISANCES: usize = 10;
 
 /// What is measured: its name, how many clients call, and how many nuisances of
 /// each kind there are.

@@ -1,17 +1,25 @@
-//! The control plane's wire contract, its server loop and its client.
+//! The control plane's wire contract, its server and its client.
 //!
 //! The protocol is [varlink](https://varlink.org): JSON objects, each ended by
-//! a NUL byte, on a Unix socket. The contract is the interface file
-//! `io.transom.View.varlink` beside this one; any varlink client can read it
-//! from a running server and call it.
+//! a NUL byte, on a Unix socket, with descriptors beside them. The contract is
+//! the interface files beside this one; any varlink client can read them from a
+//! running server and call it. Each has a module with a type for each of its
+//! types and calls, and a trait to answer it: [`host`], [`views`], [`view`].
+//!
+//! ```text
+//!   Client ─ calls, descriptors ─► Socket ─► Server ── a thread for each connection
+//!                                              │
+//!                                           Services ─► Interface ─► HostService ...
+//!          ◄─ replies, streams, descriptors ───┴──────────── Exchange: who calls ┘
+//! ```
 //!
 //! Only the types of this crate are serialised on that wire.
 //!
 //! WHEN CHANGING THE CONTRACT: methods, parameters and types are only added,
 //! and what is added to an existing method or type is optional (`?`). A change
 //! that is not of this kind makes a new interface beside the old one. The
-//! interface file, the types in `view.rs` and the test that holds them against
-//! each other change in the same commit.
+//! interface file and the types change in the same commit; `tests/it/contract.rs`
+//! holds them against each other.
 
 mod accounts;
 mod admission;

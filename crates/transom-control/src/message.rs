@@ -40,7 +40,7 @@ pub(crate) struct Message(pub(crate) Vec<u8>);
 #[derive(Serialize)]
 struct Reply<'r, T> {
     parameters: &'r T,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     continues: bool,
 }
 
@@ -57,8 +57,4 @@ pub(crate) fn encode(message: &impl Serialize) -> serde_json::Result<Message> {
     let mut bytes = serde_json::to_vec(message)?;
     bytes.push(0);
     Ok(Message(bytes))
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }

@@ -367,9 +367,8 @@ impl Host {
 
     /// Says how much memory a container may use as a cache, in bytes.
     pub fn limit_cache(&self, container: ContainerId, bytes: u64) -> Result<()> {
-        let loaded = self.loaded(container)?;
-        self.budgets.leave(container);
-        self.budgets.enter(container, &loaded.cache, Some(bytes));
+        self.loaded(container)?;
+        self.budgets.declare(container, Some(bytes));
         Ok(())
     }
 

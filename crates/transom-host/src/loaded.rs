@@ -222,6 +222,13 @@ impl Loaded {
         all.into_values().collect()
     }
 
+    /// Limits the items of its volumes to so many bytes, if they are its cache.
+    pub(crate) fn limit_items(&self, bytes: u64) {
+        if self.container.cache().is_none() {
+            self.served.limit(bytes);
+        }
+    }
+
     /// What is published of it.
     pub(crate) fn published(&self) -> MutexGuard<'_, Vec<Published>> {
         self.published

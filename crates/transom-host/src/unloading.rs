@@ -27,6 +27,7 @@ impl Host {
             }
             loaded.withdraw_all()?;
         }
+        loaded.let_go_of_unused();
         if loaded.is_mounted() {
             return Err(in_use(&loaded.about.name, "mounted; unmount it first"));
         }

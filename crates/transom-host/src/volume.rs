@@ -162,10 +162,17 @@ impl ServedVolume {
     /// Lets go if everything that was mounted of it was attached by us and has
     /// been unmounted by others since.
     pub(crate) fn let_go_if_unused(&self) {
-        let mut mounts = self.mounts();
-        mounts.forget_unmounted();
-        if mounts.all.is_empty() {
-            mounts.held = None;
+        let held = {
+            let mut mounts = self.mounts();
+            mounts.forget_unmounted();
+            match mounts.all.is_empty() {
+                true => mounts.held.take(),
+                false => None,
+            }
+        };
+        if let Some(held) = held {
+            drop(held);
+            self.serving.wait(UNUSED_PATIENCE);
         }
     }
 

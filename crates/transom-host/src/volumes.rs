@@ -22,12 +22,8 @@ impl Host {
         let mut mounted = loaded.mount(&volume.key, options, hold, owner)?;
         mounted.ledger = self.ledger().cloned();
         // What is limited may be the volumes, and now there is another.
-        let budgets = self.budgets().status();
-        let own = budgets
-            .iter()
-            .find(|budget| budget.container == volume.container);
-        if let Some(budget) = own {
-            loaded.cache.limit(budget.limit);
+        if let Some(budget) = self.budgets().status_of(volume.container) {
+            loaded.limit_items(budget.limit);
         }
         let kind = EventKind::Mounted {
             volume: volume.key.clone(),

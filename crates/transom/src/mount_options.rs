@@ -48,6 +48,8 @@ pub(crate) struct MountOptions {
     /// A source that is not there is not mounted, and that is no error.
     pub(crate) nofail: bool,
     pub(crate) module: Option<String>,
+    /// Which volume of what is loaded, by its name.
+    pub(crate) volume: Option<String>,
     pub(crate) passthrough: PassthroughChoice,
     pub(crate) idmapped: bool,
     pub(crate) log: Option<PathBuf>,
@@ -183,7 +185,9 @@ impl MountOptions {
             "nofail" => self.nofail = true,
             "idmapped" => self.idmapped = true,
             "" => {}
-            "module" | "passthrough" | "log" => bail!("mount option `{option}` needs a value"),
+            "module" | "volume" | "passthrough" | "log" => {
+                bail!("mount option `{option}` needs a value")
+            }
             _ if WITHOUT_EFFECT.contains(&option) || is_for_others(option) => {}
             _ => self.named.push((option.into(), None)),
         }
@@ -193,6 +197,7 @@ impl MountOptions {
     fn value(&mut self, key: &str, value: &str) -> anyhow::Result<()> {
         match key {
             "module" => self.module = Some(value.into()),
+            "volume" => self.volume = Some(value.into()),
             "log" => self.log = Some(value.into()),
             "passthrough" => {
                 self.passthrough = PassthroughChoice::from_str(value, false)

@@ -33,7 +33,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use transom_fuse::{Options, Passthrough};
 use transom_host::{Attachment, Hold, Host, Load, Mounted, Target, Unmount, VolumeId};
-use transom_module::{ContainerId, Listing, LoadOptions};
+use transom_module::{ContainerId, LoadOptions};
 use transom_sandbox::privilege::{self, Privilege};
 
 use crate::commands::run::raise_descriptor_limit;
@@ -161,10 +161,7 @@ pub(crate) fn serve(request: &MountRequest, place: Place) -> anyhow::Result<()> 
     let target = open_target(&request.target)?;
     let host = modules::host()?;
     let container = load(&host, request, &options)?;
-    let volume = VolumeId {
-        container,
-        key: Listing::ONLY.into(),
-    };
+    let volume = volume_of(&host, container, options.volume.as_deref())?;
     let Mounted { mount, served, .. } = mount(&host, &volume, request, &options)?;
     let attached = target
         .attach(mount)
@@ -229,6 +226,28 @@ fn load(
         owner: rustix::process::getuid().as_raw(),
         cache_bytes: None,
     })?)
+}
+
+/// The volume of that name, or the only one.
+fn volume_of(host: &Host, container: ContainerId, name: Option<&str>) -> anyhow::Result<VolumeId> {
+    let mut volumes = host.volumes(container)?;
+    volumes.retain(|volume| volume.is_volume);
+    if let Some(name) = name {
+        volumes.retain(|volume| volume.name == name || volume.key == name);
+    }
+    let names: Vec<_> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+    match (&volumes[..], name) {
+        ([only], _) => Ok(VolumeId {
+            container,
+            key: only.key.clone(),
+        }),
+        ([], Some(name)) => bail!("there is no volume `{name}` in it"),
+        ([], None) => bail!("it has no volumes; `transom volume create` makes one"),
+        (_, _) => bail!(
+            "say which volume with `-o volume=NAME`: {}",
+            names.join(", ")
+        ),
+    }
 }
 
 fn mount(

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -88,6 +88,29 @@ fn flood(running: &Running) -> JoinHandle<()> {
     let call =
         format!("{{\"method\":\"io.transom.Test.Echo\",\"parameters\":{{\"text\":\"{text}\"}}}}\0");
     thread::spawn(move || while stream.write_all(call.as_bytes()).is_ok() {})
+}
+
+#[test]
+fn connections_that_come_and_go_keep_nobody_out() {
+    raise_descriptor_limit();
+    // They are all the same user.
+    let running = start_with(Admission {
+        connections_of_user: usize::MAX,
+        ..Admission::SYSTEM
+    });
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    drop(UnixStream::connect(&running.path).unwrap());
+                }
+            });
+        }
+        check_many(&running, CLIENTS / 4);
+        is_over.store(true, Ordering::Relaxed);
+    });
+    running.check();
 }
 
 #[test]

@@ -17,7 +17,8 @@ struct Greedy {
     wanted: u64,
     used: Mutex<u64>,
     limited: Sender<u64>,
-    stuck: Mutex<Option<Receiver<()>>>,
+    /// The next limit says that it was told, and waits.
+    stuck: Mutex<Option<(Sender<()>, Receiver<()>)>>,
 }
 
 impl Greedy {
@@ -43,7 +44,8 @@ impl Cache for Greedy {
     }
 
     fn limit(&self, bytes: u64) {
-        if let Some(released) = self.stuck.lock().unwrap().take() {
+        if let Some((told, released)) = self.stuck.lock().unwrap().take() {
+            told.send(()).unwrap();
             _ = released.recv();
         }
         *self.used.lock().unwrap() = bytes.min(self.wanted);
@@ -176,8 +178,10 @@ fn a_cache_that_does_not_return_delays_no_other() {
     enter(&budgets, 1, &stuck, Some(1 << 18));
     enter(&budgets, 2, &other, Some(1 << 18));
     let (release, released) = channel();
-    *stuck.stuck.lock().unwrap() = Some(released);
+    let (tell, told) = channel();
+    *stuck.stuck.lock().unwrap() = Some((tell, released));
     assert!(budgets.give_way(1 << 18));
+    told.recv().unwrap();
     becomes(&others, 1 << 17);
     assert!(budgets.give_way(u64::MAX));
     becomes(&others, 1 << 14);

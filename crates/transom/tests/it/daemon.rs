@@ -236,3 +236,75 @@ fn privileged_work_goes_on_after_a_restart() {
         stop
         "#);
 }
+
+#[test]
+fn privileged_work_of_a_killed_daemon_goes_on_where_it_was() {
+    privileged!("load");
+    run(r#"
+        serve
+        truncate -s 20G a b c
+        transom format concat a b c -o name=pool > /dev/null
+        transom load auto a b c > /dev/null
+        task=$(transom task start pool patrol --detach)
+        sleep 0.5
+        transom task pause "$task"
+        refused "not be resumed\|task" transom task resume nonsense
+        crash
+        serve
+        transom task list --json | grep -q '"state": "suspended"'
+        transom load auto a b c > /dev/null
+        transom task list --json | grep -q "\"id\": \"$task\""
+        transom task cancel "$task"
+        refused "cancelled" transom task watch "$task"
+        transom unload pool
+        stop
+        "#);
+}
+
+#[test]
+fn privileged_a_socket_is_taken_over_from_a_service_manager() {
+    privileged!("serve views");
+    run(r#"
+        cat > activate.py <<'END'
+import os, socket, subprocess, sys
+os.mkdir("run")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(os.environ["TRANSOM_SOCKET"])
+listener.listen()
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execvp("transom", ["transom", "serve", "--state", sys.argv[1]])
+END
+        python3 activate.py "$here/state" & daemon=$!
+        i=0
+        # Who connects before it is ready waits for it.
+        until transom status > told 2> /dev/null; do
+            [ $i -lt 200 ] || exit 1
+            i=$((i+1)); sleep 0.01
+        done
+        grep -q "process $daemon" told
+        kill "$daemon"; wait "$daemon"
+        # It is the service manager's to remove.
+        [ -S run/control ]
+        "#);
+}
+
+#[test]
+fn privileged_a_volume_of_several_is_mounted_without_a_daemon() {
+    privileged!("mount");
+    run(r#"
+        serve
+        truncate -s 64M a
+        transom format concat a -o name=pool > /dev/null
+        transom load auto a > /dev/null
+        transom volume create pool first --size 8M > /dev/null
+        transom volume create pool other --size 4M > /dev/null
+        stop > /dev/null
+        refused "volume=NAME" transom mount concat a one
+        refused "no volume .third" transom mount concat a one -o volume=third
+        transom mount concat a one -o volume=other
+        [ "$(stat -c %s one/content)" = $((4 << 20)) ]
+        umount one
+        "#);
+}
