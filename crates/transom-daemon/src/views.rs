@@ -141,7 +141,8 @@ impl Views {
         wanted: Wanted,
     ) -> Result<Arc<Entry>, Error> {
         let owner = peer.uid.as_raw();
-        let allowances = [self.allowance_of(owner), self.of_all.clone()];
+        let of_user = (!peer.uid.is_root()).then(|| self.allowance_of(owner));
+        let allowances = of_user.into_iter().chain([self.of_all.clone()]);
         let charge = Charge::take(allowances, wanted.tree.len())
             .map_err(|exhausted| refusals::exhausted(&exhausted))?;
         let projection = self

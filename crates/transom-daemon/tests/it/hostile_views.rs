@@ -241,13 +241,14 @@ fn privileged_paths_are_those_of_a_root_directory_that_the_caller_has() {
 fn privileged_limits_hold_also_for_views_that_were_discarded_and_are_still_mounted() {
     privileged!("serve others");
     let daemon = Daemon::with_policy(
-        "[limits.user]\nviews = 3\nnames = 10\n[limits.all]\nviews = 4\nnames = 1000\n",
+        "[limits.user]\nviews = 3\nnames = 10\n[limits.all]\nviews = 10\nnames = 1000\n",
     );
     let open = daemon.write("open", "open");
     for number in 0..20 {
         daemon.write(&format!("many/{number}"), "x");
     }
     let of_user = "limits.user.views = 3, policy.toml:2";
+    let mut root = daemon.connect();
     act_as(USER, &[], || {
         let mut caller = daemon.connect();
         let mut trees = Vec::new();
@@ -291,6 +292,16 @@ fn privileged_limits_hold_also_for_views_that_were_discarded_and_are_still_mount
             .filter(|n| tree.read(&format!("f/{n}")).is_ok())
             .count();
         assert_eq!(found, 8);
+        // Root has no limit of its own, but that of all.
+        let mut of_root = Vec::new();
+        let refused = loop {
+            match root.map(&open) {
+                Ok((_, tree)) => of_root.push(tree),
+                refused => break denial(refused).0,
+            }
+        };
+        assert!(of_root.len() > 3);
+        assert_eq!(refused, "limits.all.views = 10, policy.toml:5");
     });
 }
 
