@@ -214,5 +214,8 @@ pub(super) fn holders(daemon: &Daemon, container: ContainerId) -> Vec<String> {
             });
         }
     }
+    let disks = daemon.host.published().into_iter();
+    let disks = disks.filter(|disk| disk.volume.container == container);
+    holders.extend(disks.map(|disk| format!("the disk `{}`", disk.name)));
     holders
 }

@@ -4,6 +4,8 @@
 //! Each test is a script, as root, in a mount namespace of its own, with a daemon
 //! of its own in it.
 
+use std::ffi::OsStr;
+
 use transom_test::privileged;
 
 use crate::world::{Engine, World};
@@ -38,6 +40,15 @@ const PRELUDE: &str = r#"
 
 #[track_caller]
 fn run(script: &str) -> String {
+    run_with([], script)
+}
+
+/// Runs a script with these variables in its environment; returns what it says.
+#[track_caller]
+pub(crate) fn run_with<'v>(
+    variables: impl IntoIterator<Item = (&'v OsStr, &'v OsStr)>,
+    script: &str,
+) -> String {
     let world = World::root(Engine::Fuse);
     let mut command = world.command("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c"]);
@@ -46,6 +57,7 @@ fn run(script: &str) -> String {
     let directory = program.parent().unwrap().display();
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{directory}:{path}:/usr/sbin:/sbin"));
+    command.envs(variables);
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let complaint = String::from_utf8(output.stderr).unwrap();

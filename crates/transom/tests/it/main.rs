@@ -25,5 +25,6 @@ mod summaries;
 mod surroundings;
 mod terminal;
 mod tracing;
+mod whole_life;
 mod world;
 mod wrapping;
