@@ -91,6 +91,15 @@ pub(crate) struct MeasureArguments {
     /// Control: with which parameters.
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub(crate) parameters: String,
+    /// Daemon: how many views it has at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = at_least_one())]
+    pub(crate) views: u64,
+    /// Daemon: how many volumes, each mounted, it has at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = at_least_one())]
+    pub(crate) volumes: u64,
+    /// Daemon: how many views come and go beside them.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100_000)]
+    pub(crate) cycles: u64,
     /// Print JSON instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
@@ -116,6 +125,13 @@ pub(crate) enum Suite {
     /// (`many`), by these beside some that flood and some that read slowly
     /// (`mixed`). Each part is 200 calls for each round.
     Control,
+    /// What many views and volumes cost a daemon, and whether it gives
+    /// everything back when they have gone; fails if it does not.
+    Daemon,
+}
+
+fn at_least_one() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..)
 }
 
 impl MeasureArguments {
@@ -128,7 +144,7 @@ impl MeasureArguments {
     pub(crate) fn check(&self) -> Result<()> {
         let parts = match self.suite {
             Suite::Projection => projection::parts(),
-            Suite::Alternatives => Vec::new(),
+            Suite::Alternatives | Suite::Daemon => Vec::new(),
             Suite::Passthrough => passthrough::parts(),
             Suite::Control => control::parts(),
         };

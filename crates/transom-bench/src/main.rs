@@ -2,11 +2,12 @@
 //!
 //! Suites that share a command line, a machine and statistics: `projection`, for
 //! what `transom run` does, `alternatives`, for what others do instead,
-//! `passthrough`, for the module of that name, and `control`, for the control
-//! plane. docs/performance.md is the manual.
+//! `passthrough`, for the module of that name, `control`, for the control plane,
+//! and `daemon`, for the daemon. docs/performance.md is the manual.
 
 mod arguments;
 mod control;
+mod daemon;
 mod machine;
 mod passthrough;
 mod programs;
@@ -41,7 +42,8 @@ fn main() -> Result<()> {
     } else {
         report.to_text()
     };
-    Ok(stdout().write_all(text.as_bytes())?)
+    stdout().write_all(text.as_bytes())?;
+    report.check()
 }
 
 /// Starts over in a mount namespace of our own, with which all mounts vanish,
@@ -72,6 +74,7 @@ fn run(arguments: &MeasureArguments) -> Result<Report> {
         Suite::Alternatives => Report::Alternatives(projection::compare(arguments, machine)?),
         Suite::Passthrough => Report::Passthrough(passthrough::run(arguments, machine)?),
         Suite::Control => Report::Control(control::run(arguments, machine)?),
+        Suite::Daemon => Report::Daemon(daemon::run(arguments, machine)?),
     })
 }
 
@@ -83,6 +86,7 @@ enum Report {
     Alternatives(projection::AlternativesReport),
     Passthrough(passthrough::Report),
     Control(control::Report),
+    Daemon(daemon::Report),
 }
 
 impl Report {
@@ -92,6 +96,15 @@ impl Report {
             Self::Alternatives(report) => report.to_text(),
             Self::Passthrough(report) => report.to_text(),
             Self::Control(report) => report.to_text(),
+            Self::Daemon(report) => report.to_text(),
+        }
+    }
+
+    /// Whether everything is as it must be. Most only measure.
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::Daemon(report) => report.check(),
+            _ => Ok(()),
         }
     }
 }

@@ -49,6 +49,8 @@ impl Spread {
 /// How long each of many things took, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Distribution {
+    /// How many they are.
+    pub(crate) count: usize,
     pub(crate) min: f64,
     pub(crate) median: f64,
     /// Of a hundred, 99 take no longer.
@@ -63,6 +65,7 @@ impl Distribution {
         let last = durations.len().checked_sub(1)?;
         let at = |percent: usize| durations[last * percent / 100].as_secs_f64() * 1e3;
         Some(Self {
+            count: durations.len(),
             min: at(0),
             median: at(50),
             p99: at(99),
@@ -93,6 +96,7 @@ mod tests {
         assert_eq!(Distribution::of(Vec::new()), None);
         let durations = (0..=200).rev().map(Duration::from_millis).collect();
         let expected = Distribution {
+            count: 201,
             min: 0.0,
             median: 100.0,
             p99: 198.0,

@@ -129,10 +129,15 @@ impl Loaded {
             return Err(Error::new(Errno::EINVAL, message));
         };
         if how != Unmount::Abort {
-            volume.synchronize()?;
-            self.container.synchronize()?;
+            self.synchronize_volume(&volume)?;
         }
         volume.unmount(how)
+    }
+
+    /// Everything of one volume is on the resources afterwards.
+    pub(crate) fn synchronize_volume(&self, volume: &ServedVolume) -> Result<()> {
+        volume.synchronize()?;
+        self.container.synchronize()
     }
 
     /// Everything that was acknowledged is on the resources afterwards.

@@ -176,6 +176,15 @@ impl ServedVolume {
         }
     }
 
+    /// The same after a mount was taken away: if it was the last, whoever asks
+    /// next is to find that the volume is not mounted.
+    pub(crate) fn end_if_unused(&self) {
+        self.let_go_if_unused();
+        if self.mounts().all.is_empty() {
+            self.serving.wait(UNUSED_PATIENCE);
+        }
+    }
+
     /// Brings everything to stable storage that was written to it.
     pub(crate) fn synchronize(&self) -> Result<()> {
         let failed = |error| Error::from_host(error, "cannot write back the volume");

@@ -38,7 +38,11 @@ impl Host {
         let loaded = self.loaded(volume.container)?;
         match loaded.volume(&volume.key) {
             Some(served) => {
+                if how != Unmount::Abort {
+                    loaded.synchronize_volume(&served)?;
+                }
                 served.unmount_one(mount, how)?;
+                served.end_if_unused();
                 let kind = EventKind::Unmounted {
                     volume: volume.key.clone(),
                 };

@@ -42,6 +42,7 @@ impl Report {
                 median,
                 p99,
                 max,
+                ..
             } = part.latency;
             let mut row = vec![
                 part.name.to_owned(),

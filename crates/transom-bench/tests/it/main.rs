@@ -130,6 +130,38 @@ fn privileged_calls_of_the_control_plane_are_measured() {
     }
 }
 
+/// The short form of the soak. The program itself checks what is counted, and
+/// that memory does not grow.
+#[test]
+fn privileged_a_daemon_gives_back_what_came_and_went() {
+    transom_test::privileged!("mount");
+    let transom = Path::new(env!("CARGO_BIN_EXE_transom-bench")).with_file_name("transom");
+    if !transom.is_file() {
+        transom_test::skip!(
+            "there is no {}: build the whole workspace",
+            transom.display()
+        );
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_transom-bench"))
+        .args(["--suite", "daemon", "--no-pin", "--json"])
+        .args(["--views", "100", "--volumes", "10", "--cycles", "1000"])
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let stages = report["stages"].as_array().unwrap();
+    let [empty, .., full, _, end] = &**stages else {
+        panic!("{stages:?}");
+    };
+    let mounts = |stage: &Value| stage["counts"]["mounts"].as_u64().unwrap();
+    assert_eq!(full["counts"]["views"], 100, "{full}");
+    assert_eq!(mounts(full), mounts(empty) + 10, "{full}");
+    assert_eq!(end["counts"], empty["counts"]);
+    assert_eq!(report["times"]["mount a volume"]["count"], 10);
+    assert_eq!(report["times_beside"]["drop a view"]["count"], 1000);
+}
+
 #[test]
 fn privileged_an_unknown_part_gets_the_list() {
     transom_test::privileged!("have a mount namespace");

@@ -216,6 +216,12 @@ pub(super) fn holders(daemon: &Daemon, container: ContainerId) -> Vec<String> {
         let Some(mounted) = volume.mounted else {
             continue;
         };
+        if mounted.mounts.is_empty() {
+            holders.push(format!(
+                "`{}`, unmounted, by its open files or a view that was made before",
+                volume.key
+            ));
+        }
         for mount in mounted.mounts {
             holders.push(match mount.attachment {
                 Some(attachment) => format!("the mount at `{}`", attachment.path().display()),
@@ -223,5 +229,8 @@ pub(super) fn holders(daemon: &Daemon, container: ContainerId) -> Vec<String> {
             });
         }
     }
+    let disks = daemon.host.published().into_iter();
+    let disks = disks.filter(|disk| disk.volume.container == container);
+    holders.extend(disks.map(|disk| format!("the disk `{}`", disk.name)));
     holders
 }
