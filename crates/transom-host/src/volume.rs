@@ -88,6 +88,16 @@ pub enum Unmount {
     Abort,
 }
 
+impl Unmount {
+    /// How long to wait for the end of a volume that is not mounted any more.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Orderly => LET_GO_PATIENCE,
+            Self::Detach | Self::Abort => UNUSED_PATIENCE,
+        }
+    }
+}
+
 impl ServedVolume {
     /// Serves the volume of that key. Returns it with its first mount.
     ///
@@ -178,10 +188,10 @@ impl ServedVolume {
 
     /// The same after a mount was taken away: if it was the last, whoever asks
     /// next is to find that the volume is not mounted.
-    pub(crate) fn end_if_unused(&self) {
+    pub(crate) fn end_if_unused(&self, how: Unmount) {
         self.let_go_if_unused();
         if self.mounts().all.is_empty() {
-            self.serving.wait(UNUSED_PATIENCE);
+            self.serving.wait(how.patience());
         }
     }
 
@@ -211,11 +221,7 @@ impl ServedVolume {
         }
         let held = self.mounts().held.take();
         drop(held);
-        let patience = match how {
-            Unmount::Orderly => LET_GO_PATIENCE,
-            Unmount::Detach | Unmount::Abort => UNUSED_PATIENCE,
-        };
-        if self.serving.wait(patience) || how == Unmount::Detach {
+        if self.serving.wait(how.patience()) || how == Unmount::Detach {
             return Ok(());
         }
         if how == Unmount::Abort {

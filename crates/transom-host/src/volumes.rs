@@ -42,7 +42,7 @@ impl Host {
                     loaded.synchronize_volume(&served)?;
                 }
                 served.unmount_one(mount, how)?;
-                served.end_if_unused();
+                served.end_if_unused(how);
                 let kind = EventKind::Unmounted {
                     volume: volume.key.clone(),
                 };

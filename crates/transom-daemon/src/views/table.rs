@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use transom_control::ConnectionId;
@@ -19,29 +20,37 @@ pub(super) struct Entry {
 
 /// The views that have not ended.
 #[derive(Debug, Default)]
-pub(super) struct Table(BTreeMap<ViewId, Arc<Entry>>);
+pub(super) struct Table {
+    by_id: BTreeMap<ViewId, Arc<Entry>>,
+    /// By owner and name.
+    by_name: BTreeMap<(u32, String), ViewId>,
+}
 
 impl Table {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.by_id.len()
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.0.values()
+        self.by_id.values()
     }
 
     /// No user has two views of one name.
     pub(super) fn insert(&mut self, entry: Arc<Entry>) -> Result<(), Error> {
-        if self.named(&entry.name, entry.owner).is_some() {
-            return Err(exists(&entry.name));
+        let id = entry.view.id();
+        match self.by_name.entry((entry.owner, entry.name.clone())) {
+            MapEntry::Occupied(_) => Err(exists(&entry.name)),
+            MapEntry::Vacant(free) => {
+                free.insert(id);
+                self.by_id.insert(id, entry);
+                Ok(())
+            }
         }
-        self.0.insert(entry.view.id(), entry);
-        Ok(())
     }
 
     /// A view by its number, or one of that user's by its name.
     pub(super) fn find(&self, text: &str, user: u32) -> Result<Arc<Entry>, Error> {
-        let by_id = text.parse().ok().and_then(|id: ViewId| self.0.get(&id));
+        let by_id = text.parse().ok().and_then(|id: ViewId| self.by_id.get(&id));
         let found = by_id.or_else(|| self.named(text, user));
         found.cloned().ok_or_else(|| Error::NotFound {
             name: text.into(),
@@ -51,20 +60,24 @@ impl Table {
 
     /// Removes it, unless somebody else has done so already.
     pub(super) fn remove(&mut self, id: ViewId) -> Option<Arc<Entry>> {
-        self.0.remove(&id)
+        let entry = self.by_id.remove(&id)?;
+        self.by_name.remove(&(entry.owner, entry.name.clone()));
+        Some(entry)
     }
 
     /// Removes those that end with a connection.
     pub(super) fn remove_of(&mut self, connection: ConnectionId) -> Vec<Arc<Entry>> {
-        self.0
-            .extract_if(.., |_, entry| entry.connection == Some(connection))
-            .map(|(_, entry)| entry)
-            .collect()
+        let ended: Vec<_> = self
+            .all()
+            .filter(|entry| entry.connection == Some(connection))
+            .map(|entry| entry.view.id())
+            .collect();
+        ended.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
     fn named(&self, name: &str, user: u32) -> Option<&Arc<Entry>> {
-        self.all()
-            .find(|entry| entry.owner == user && entry.name == name)
+        let id = self.by_name.get(&(user, name.to_owned()))?;
+        self.by_id.get(id)
     }
 }
 
