@@ -232,8 +232,8 @@ impl ServedVolume {
                 return Ok(());
             }
         }
-        let message = "somebody has a mount that was handed out, and is served until they let \
-                       go; abort it to cut them off";
+        let message = "somebody has a mount that was handed out, or a view that was made while \
+                       it was mounted, and is served until they let go; abort it to cut them off";
         Err(Error::new(Errno::EBUSY, message))
     }
 
