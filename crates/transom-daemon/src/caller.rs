@@ -23,16 +23,11 @@ pub(crate) struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     pub(crate) fn new(own: &'a Credentials, policy: &'a Policy, peer: &'a Peer) -> Self {
-        let client = Client {
-            uid: peer.uid.as_raw(),
-            gid: peer.gid.as_raw(),
-            groups: peer.groups.iter().map(|group| group.as_raw()).collect(),
-        };
         Self {
             own,
             policy,
             peer,
-            client: Arc::new(client),
+            client: Arc::new(client(peer)),
         }
     }
 
@@ -153,6 +148,15 @@ impl Outlook {
             mounts: identity("ns/mnt")?,
             root: identity("root")?,
         })
+    }
+}
+
+/// The rights over files of whoever calls.
+pub(crate) fn client(peer: &Peer) -> Client {
+    Client {
+        uid: peer.uid.as_raw(),
+        gid: peer.gid.as_raw(),
+        groups: peer.groups.iter().map(|group| group.as_raw()).collect(),
     }
 }
 

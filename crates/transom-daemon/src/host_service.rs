@@ -19,6 +19,7 @@ use transom_control::host::{
     TaskReply, Unload, Unmount, VolumeReply, WatchTask, WatchTaskReply, WithdrawBlock,
 };
 use transom_control::{Empty, Exchange, Stream};
+use transom_host::{Maintenance, Tasks};
 
 use crate::{Action, Daemon};
 
@@ -85,23 +86,39 @@ impl HostService for Daemon {
     }
 
     fn start_check(&self, exchange: &mut Exchange, call: StartCheck) -> Result<TaskReply> {
-        tasks::start_check(self, exchange, call)
+        let what = Maintenance::Check;
+        tasks::maintain(
+            self,
+            exchange,
+            what,
+            &call.module,
+            &call.resources,
+            call.options,
+        )
     }
 
     fn start_format(&self, exchange: &mut Exchange, call: StartFormat) -> Result<TaskReply> {
-        tasks::start_format(self, exchange, call)
+        let what = Maintenance::Format;
+        tasks::maintain(
+            self,
+            exchange,
+            what,
+            &call.module,
+            &call.resources,
+            call.options,
+        )
     }
 
     fn pause_task(&self, exchange: &mut Exchange, call: PauseTask) -> Result<TaskReply> {
-        tasks::pause(self, exchange, &call)
+        tasks::steer(self, exchange, &call.task, Tasks::pause)
     }
 
     fn resume_task(&self, exchange: &mut Exchange, call: ResumeTask) -> Result<TaskReply> {
-        tasks::resume(self, exchange, &call)
+        tasks::steer(self, exchange, &call.task, Tasks::resume)
     }
 
     fn cancel_task(&self, exchange: &mut Exchange, call: CancelTask) -> Result<TaskReply> {
-        tasks::cancel(self, exchange, &call)
+        tasks::steer(self, exchange, &call.task, Tasks::cancel)
     }
 
     fn watch_task(

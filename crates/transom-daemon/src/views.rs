@@ -42,7 +42,6 @@ use transom_module::Invalidation;
 use transom_projection::{
     Allowance, Charge, Projection, ProjectionOptions, Tree, View, ViewOptions,
 };
-use transom_sys::credentials::Client;
 
 use crate::{Action, Denial, Policy};
 
@@ -218,14 +217,5 @@ impl Root {
             device: (found.stx_dev_major, found.stx_dev_minor),
             inode: found.stx_ino,
         })
-    }
-}
-
-/// The rights over files of whoever calls.
-fn client(peer: &Peer) -> Client {
-    Client {
-        uid: peer.uid.as_raw(),
-        gid: peer.gid.as_raw(),
-        groups: peer.groups.iter().map(|group| group.as_raw()).collect(),
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use transom_control::host::{
-    self as wire_host, CancelTask, Error, PauseTask, Result, ResumeTask, StartCheck, StartFormat,
-    StartJob, Task, TaskEventKind, TaskReply, WatchTask, WatchTaskReply,
+    self as wire_host, Error, Result, StartJob, Task, TaskEventKind, TaskReply, WatchTask,
+    WatchTaskReply,
 };
 use transom_control::{Exchange, Next, Stream};
 use transom_host::{Maintenance, TaskEnd, TaskEvent, TaskId, TaskInfo, TaskState, Tasks};
@@ -30,47 +30,8 @@ pub(super) fn start_job(
     reply(daemon, started.map_err(|error| refused(&error))?)
 }
 
-pub(super) fn start_check(
-    daemon: &Daemon,
-    exchange: &mut Exchange,
-    call: StartCheck,
-) -> Result<TaskReply> {
-    let StartCheck {
-        module,
-        resources,
-        options,
-    } = call;
-    maintain(
-        daemon,
-        exchange,
-        Maintenance::Check,
-        &module,
-        &resources,
-        options,
-    )
-}
-
-pub(super) fn start_format(
-    daemon: &Daemon,
-    exchange: &mut Exchange,
-    call: StartFormat,
-) -> Result<TaskReply> {
-    let StartFormat {
-        module,
-        resources,
-        options,
-    } = call;
-    maintain(
-        daemon,
-        exchange,
-        Maintenance::Format,
-        &module,
-        &resources,
-        options,
-    )
-}
-
-fn maintain(
+/// Checks or formats resources.
+pub(super) fn maintain(
     daemon: &Daemon,
     exchange: &mut Exchange,
     what: Maintenance,
@@ -91,31 +52,8 @@ fn maintain(
     reply(daemon, started.map_err(|error| refused(&error))?)
 }
 
-pub(super) fn pause(
-    daemon: &Daemon,
-    exchange: &mut Exchange,
-    call: &PauseTask,
-) -> Result<TaskReply> {
-    steer(daemon, exchange, &call.task, Tasks::pause)
-}
-
-pub(super) fn resume(
-    daemon: &Daemon,
-    exchange: &mut Exchange,
-    call: &ResumeTask,
-) -> Result<TaskReply> {
-    steer(daemon, exchange, &call.task, Tasks::resume)
-}
-
-pub(super) fn cancel(
-    daemon: &Daemon,
-    exchange: &mut Exchange,
-    call: &CancelTask,
-) -> Result<TaskReply> {
-    steer(daemon, exchange, &call.task, Tasks::cancel)
-}
-
-fn steer(
+/// Pauses, resumes or cancels a task.
+pub(super) fn steer(
     daemon: &Daemon,
     exchange: &mut Exchange,
     task: &str,

@@ -9,8 +9,8 @@ use transom_control::Peer;
 use transom_projection::{HostRoot, Projection, ProjectionOptions};
 use transom_sys::credentials::Client;
 
-use super::client;
 use super::table::lock;
+use crate::caller::client;
 
 /// Clients whose doors are remembered. Files are shared between views that were
 /// made through the same one.

@@ -91,6 +91,11 @@ fn list(devices: &[BlockDevice], as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return print_line(serde_json::to_string_pretty(devices)?);
     }
+    print_text(table(devices))
+}
+
+/// A table of disks.
+pub(crate) fn table(devices: &[BlockDevice]) -> Table {
     let mut table = Table::new();
     let head = ["DEVICE", "SIZE", "", "VOLUME"];
     table.load_style(presets::NOTHING).set_header(head);
@@ -102,5 +107,5 @@ fn list(devices: &[BlockDevice], as_json: bool) -> anyhow::Result<()> {
             device.volume.clone(),
         ]);
     }
-    print_text(table)
+    table
 }

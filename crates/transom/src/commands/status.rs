@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use comfy_table::{Table, presets};
 use transom_control::host::{Container, ContainerState, Status, StatusReply};
 
-use crate::commands::task;
+use crate::commands::{block, task};
 use crate::daemon;
 use crate::streams::{print_line, print_text};
 
@@ -41,22 +41,23 @@ pub(crate) fn shown(status: &StatusReply) -> String {
         daemon::show_size(daemon.memory),
         daemon.views
     );
-    let mut section = |title: &str, head: &[&str], rows: Vec<Vec<String>>| {
-        if rows.is_empty() {
-            return;
+    let mut section = |title: &str, table: Table| {
+        if !table.is_empty() {
+            text += &format!("\n{title}\n{table}\n");
         }
+    };
+    let table = |head: &[&str], rows: Vec<Vec<String>>| {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(head);
         table.add_rows(rows);
-        text += &format!("\n{title}\n{table}\n");
+        table
     };
-    section(
-        "Containers",
+    let all = table(
         &["ID", "NAME", "MODULE", "STATE", "CACHE", "WORK", "TROUBLE"],
         status.containers.iter().map(container).collect(),
     );
-    section(
-        "Volumes",
+    section("Containers", all);
+    let all = table(
         &["VOLUME", "NAME", "MOUNTS", "PASSTHROUGH", "REQUESTS"],
         status
             .volumes
@@ -72,8 +73,8 @@ pub(crate) fn shown(status: &StatusReply) -> String {
             })
             .collect(),
     );
-    section(
-        "Mounts",
+    section("Volumes", all);
+    let all = table(
         &["MOUNT", "AT", "", "VOLUME"],
         status
             .mounts
@@ -91,31 +92,9 @@ pub(crate) fn shown(status: &StatusReply) -> String {
             })
             .collect(),
     );
-    section(
-        "Block devices",
-        &["DEVICE", "SIZE", "", "VOLUME"],
-        status
-            .block_devices
-            .iter()
-            .map(|device| {
-                vec![
-                    device.id.clone(),
-                    daemon::show_size(device.bytes),
-                    if device.read_only { "ro" } else { "rw" }.into(),
-                    device.volume.clone(),
-                ]
-            })
-            .collect(),
-    );
-    section(
-        "Tasks",
-        &["TASK", "KIND", "STATE", "DONE", "OF", ""],
-        status
-            .tasks
-            .iter()
-            .map(|one| task::row(one).to_vec())
-            .collect(),
-    );
+    section("Mounts", all);
+    section("Block devices", block::table(&status.block_devices));
+    section("Tasks", task::table(&status.tasks));
     text.trim_end().to_owned()
 }
 

@@ -199,17 +199,19 @@ fn list(tasks: &[Task], as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return print_line(serde_json::to_string_pretty(tasks)?);
     }
+    print_text(table(tasks))
+}
+
+/// A table of tasks.
+pub(crate) fn table(tasks: &[Task]) -> Table {
     let mut table = Table::new();
     let head = ["TASK", "KIND", "STATE", "DONE", "OF", ""];
     table.load_style(presets::NOTHING).set_header(head);
-    for task in tasks {
-        table.add_row(row(task));
-    }
-    print_text(table)
+    table.add_rows(tasks.iter().map(row));
+    table
 }
 
-/// A line of a table of tasks.
-pub(crate) fn row(task: &Task) -> [String; 6] {
+fn row(task: &Task) -> [String; 6] {
     [
         task.id.clone(),
         task.kind.clone(),

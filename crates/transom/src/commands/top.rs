@@ -150,11 +150,7 @@ fn shown(status: &StatusReply, rates: &BTreeMap<String, f64>) -> String {
     }
     text += &table.to_string();
     if !status.tasks.is_empty() {
-        let mut table = Table::new();
-        let head = ["TASK", "KIND", "STATE", "DONE", "OF", ""];
-        table.load_style(presets::NOTHING).set_header(head);
-        table.add_rows(status.tasks.iter().map(task::row));
-        text += &format!("\n\n{table}");
+        text += &format!("\n\n{}", task::table(&status.tasks));
     }
     text
 }
